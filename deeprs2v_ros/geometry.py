@@ -65,7 +65,8 @@ def geodesic_distance(rotation_a: Array, rotation_b: Array) -> Array:
     """Angle in radians between rotations, shape (..., 3, 3) -> (...).
 
     The textbook ``arccos((trace(A B^T) - 1) / 2)`` loses half its digits near zero, where its derivative is infinite.
-    With the chord ``f = |A - B|_F = sqrt(8) sin(angle / 2)`` the angle is ``2 atan2(f, sqrt(8 - f^2))``: exact at both ends.
+    With the chord ``f = |A - B|_F = sqrt(8) sin(angle / 2)`` the angle is ``2 atan2(f, sqrt(8 - f^2))``, exact at both
+    ends.
     """
     chord_squared = np.sum((rotation_a - rotation_b) ** 2, axis=(-1, -2))
     return 2.0 * np.arctan2(np.sqrt(chord_squared), np.sqrt(np.clip(8.0 - chord_squared, 0.0, None)))

@@ -1,0 +1,140 @@
+"""Three-dimensional images with their place in space."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import written_whole
+from deeprs2v_ros.geometry import Array, rigid
+from deeprs2v_ros.imaging.headers import read_header
+
+_ONE_FILE_SUFFIXES = (".mha", ".nrrd", ".nii", ".nii.gz")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3D image: ``array`` in (z, y, x) order, with spacing and origin (x, y, z) in mm and a 3x3 direction.
+
+    Columns of ``direction`` are the unit vectors of the x, y and z axis of the array, as in SimpleITK. Voxels that
+    hold no data are 0.
+    """
+
+    array: NDArray
+    spacing: Array
+    origin: Array = field(default_factory=lambda: np.zeros(3))
+    direction: Array = field(default_factory=lambda: np.eye(3))
+
+    @property
+    def volume_from_voxel(self) -> Array:
+        """The 4x4 map of voxel indices (x, y, z), voxel centres being whole numbers, to mm."""
+        return rigid(self.direction * self.spacing, self.origin)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Voxels along x, y and z."""
+        z, y, x = self.array.shape
+        return x, y, z
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Read a volume in any format that SimpleITK knows (.mha, .nrrd, .nii, .nii.gz ...).
+
+    Raises InputError for a file that is missing, unreadable or truncated, an image that is not 3D or has several
+    values a voxel, a spacing that is not positive, values that are NaN or infinite, and an image without data (all 0).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.suffix == ".mha":
+        header = read_header(path)
+        if "ElementSpacing" in header.fields:
+            _check_spacing(path, header.fields["ElementSpacing"].split())
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        if reader.GetDimension() != 3:
+            raise InputError(f"{path}: is {reader.GetDimension()}D; a volume has 3 dimensions")
+        if reader.GetNumberOfComponents() != 1:
+            raise InputError(f"{path}: has {reader.GetNumberOfComponents()} values a voxel; a volume has one")
+        _check_spacing(path, reader.GetSpacing())
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as a volume ({_reason(error)})") from error
+    array = sitk.GetArrayFromImage(image)
+    _check_nifti_is_whole(path, array.nbytes)
+    if not np.isrealobj(array):
+        raise InputError(f"{path}: holds complex numbers; a volume holds real ones")
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise InputError(f"{path}: holds values that are NaN or infinite")
+    if not array.any():
+        raise InputError(f"{path}: holds no data (every voxel is 0)")
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    return Volume(array, np.array(image.GetSpacing()), np.array(image.GetOrigin()), direction)
+
+
+def write_volume(path: str | Path, volume: Volume) -> None:
+    """Write a volume, compressed, whole or not at all, as .mha, .nrrd, .nii or .nii.gz.
+
+    Raises InputError for another suffix and for a folder that cannot be written.
+    """
+    path = Path(path)
+    if not path.name.endswith(_ONE_FILE_SUFFIXES):
+        raise InputError(f"{path}: a volume is written as one of {', '.join(_ONE_FILE_SUFFIXES)}")
+    image = to_image(volume)
+    with written_whole(path) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise InputError(f"{path}: cannot be written ({_reason(error)})") from error
+
+
+def to_image(volume: Volume) -> sitk.Image:
+    """The volume as a SimpleITK image, with its geometry; booleans become 0 and 1."""
+    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(np.asarray(volume.spacing, dtype=float).tolist())
+    image.SetOrigin(np.asarray(volume.origin, dtype=float).tolist())
+    image.SetDirection(np.asarray(volume.direction, dtype=float).ravel().tolist())
+    return image
+
+
+def _check_spacing(path: Path, spacing: tuple[float, ...] | list[str]) -> None:
+    try:
+        values = np.array(spacing, dtype=float)
+    except ValueError:
+        values = np.array([np.nan])
+    if not (np.isfinite(values) & (values > 0)).all():
+        raise InputError(f"{path}: its spacing ({' '.join(str(s) for s in spacing)}) must be positive")
+
+
+def _check_nifti_is_whole(path: Path, pixel_bytes: int) -> None:
+    """NIfTI's reader fills missing voxels with zeros and says nothing."""
+    if path.suffix == ".nii":
+        held = path.stat().st_size
+    elif path.name.endswith(".nii.gz"):
+        held = 0
+        try:
+            with gzip.open(path) as file:
+                while chunk := file.read(1 << 22):
+                    held += len(chunk)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            held = 0
+    else:
+        return
+    if held < pixel_bytes:
+        raise InputError(f"{path}: truncated or damaged")
+
+
+def _reason(error: RuntimeError) -> str:
+    """SimpleITK's last line, which is the one that says what happened, without its position in the source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("Reason: ").rstrip(".") if lines else "unknown error"

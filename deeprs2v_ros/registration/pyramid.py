@@ -1,0 +1,87 @@
+"""Coarse-to-fine representations of the volume and of the frame.
+
+A level has one point spacing. The volume is smoothed to it and resampled once, when it is loaded; the frame is averaged
+to it each time. Both are normalised by their masks, so that what lies outside the data never darkens its edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume
+from deeprs2v_ros.imaging.volume import Volume
+
+FULLY_INSIDE = 0.99
+"""Share of a lattice point's area that must be inside the frame's mask."""
+
+LEAST_WEIGHT = 0.05
+"""Share of a coarse voxel that must be data. Slicing needs eight voxels with data around each point, which would shave a
+whole coarse voxel off the volume's border; values carried outwards by about as much make up for it."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: the volume, the frame's lattice, the frame's mask on it, and the LNCC ``window`` in lattice points."""
+
+    volume: SampledVolume
+    lattice: Lattice
+    mask: NDArray[np.bool_]
+    window: int
+
+    @property
+    def spacing(self) -> float:
+        """Distance of neighbouring points along x, mm."""
+        return self.lattice.spacing[0]
+
+    def average(self, frame: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Average a ``frame`` (rows, columns), zero outside its ``mask``, on the lattice."""
+        size = self.lattice.shape[::-1]
+        inside = np.maximum(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), FULLY_INSIDE)
+        return np.where(self.mask, cv2.resize(frame, size, interpolation=cv2.INTER_AREA) / inside, np.float32(0.0))
+
+
+def build_level(
+    volume: Volume, mask: NDArray[np.bool_], pixel_size: tuple[float, float], spacing: float, window: float
+) -> Level:
+    """Prepare one level for frames with ``mask`` (rows, columns) and ``pixel_size`` (x, y), all in mm.
+
+    The lattice divides the image evenly, so that each point is the average of its own share of the pixels. It is never
+    finer than the pixels.
+    """
+    extent = np.array(mask.shape) * pixel_size[::-1]
+    shape = np.clip(np.rint(extent / spacing).astype(int), 1, mask.shape)
+    step = (extent / shape)[::-1]
+    lattice = Lattice(tuple(shape), tuple(step), tuple((step - pixel_size) / 2))
+    inside = cv2.resize(mask.astype(np.float32), lattice.shape[::-1], interpolation=cv2.INTER_AREA)
+    points = max(3, int(window / step[0]) // 2 * 2 + 1)
+    return Level(sample_volume(volume, spacing), lattice, inside >= FULLY_INSIDE, points)
+
+
+def sample_volume(volume: Volume, spacing: float) -> SampledVolume:
+    """Smooth and resample ``volume`` to about ``spacing`` mm; intensities as fractions of its maximum.
+
+    An axis that is already that coarse is left alone, since interpolating it again would only blur it.
+    """
+    factor = spacing / volume.spacing  # x, y, z
+    factor[factor < 1.25] = 1.0
+    data = volume.array.astype(np.float32) / np.float32(volume.array.max())
+    weight = (volume.array != 0).astype(np.float32)
+    if (factor > 1.0).any():
+        sigma = 0.4 * np.sqrt(factor**2 - 1.0)[::-1]
+        shape = np.maximum(np.ceil(np.array(data.shape) / factor[::-1]), 2).astype(int)
+        data, weight = (
+            ndimage.affine_transform(
+                ndimage.gaussian_filter(array, sigma, mode="constant", truncate=3.0),
+                factor[::-1],
+                output_shape=tuple(shape),
+                order=1,
+            )
+            for array in (data, weight)
+        )
+    array = np.where(weight > LEAST_WEIGHT, data / np.maximum(weight, LEAST_WEIGHT), np.float32(np.nan))
+    return SampledVolume(array, np.linalg.inv(volume.volume_from_voxel @ np.diag([*factor, 1.0])))

@@ -1,0 +1,87 @@
+"""Coarse-to-fine search from several starting points, so that one bad valley does not decide.
+
+The correction climbs to the nearest summit of LNCC. Starts spread around the prior climb on a plane of a few hundred
+points, where a climb costs milliseconds; distinct summits are kept and compared on ever finer levels. How many starts
+end on the winner's summit says how well defined it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
+from deeprs2v_ros.registration.correction import LEVER, Evaluation, correct, evaluate
+from deeprs2v_ros.registration.pyramid import Level
+from deeprs2v_ros.registration.settings import RegistrationSettings
+
+APART = 2.0
+"""Summits closer than this many lattice points are the same summit."""
+
+
+class Found(NamedTuple):
+    """The ``best`` pose on the finest level, the share of starts that agree with it, and how many poses were tried."""
+
+    best: Evaluation
+    agreement: float
+    iterations: int
+
+
+def search(
+    levels: Sequence[Level],
+    frames: Sequence[NDArray[np.float32]],
+    prior: Array,
+    centre: Array,
+    settings: RegistrationSettings,
+) -> Found:
+    """Find the pose of a frame, given on each level, from its ``prior`` volume_from_image (4x4 mm).
+
+    Starts that show too little of the volume are left out. If all do, the result is the prior itself, after no iteration.
+    """
+    starts = [
+        start
+        for start in spread(prior, centre, settings.spread)
+        if evaluate(levels[0], frames[0], start, centre).overlap >= settings.gate.minimum_overlap
+    ]
+    if not starts:
+        return Found(evaluate(levels[-1], frames[-1], prior, centre), 0.0, 0)
+    summits: list[Evaluation] = []
+    iterations = 0
+    for level, frame, limits in zip(levels, frames, settings.levels, strict=True):
+        climbs = [correct(level, frame, start, centre, limits.iterations) for start in starts]
+        iterations += sum(tried for _, tried in climbs)
+        ends = [summit for summit, _ in climbs]
+        summits = summits or ends
+        best = distinct(ends, limits.keep, APART * level.spacing, centre)
+        starts = [summit.pose for summit in best]
+    near = [distance(summit.pose, best[0].pose, centre) < APART * levels[0].spacing for summit in summits]
+    return Found(best[0], float(np.mean(near)), iterations)
+
+
+def spread(prior: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:
+    """The ``prior`` pose (4x4), and those at each reach (mm, degrees) along or about an image axis, both ways."""
+    motions = [np.zeros(6)]
+    for translation, rotation in reaches:
+        steps = np.diag([translation] * 3 + [np.radians(rotation)] * 3)
+        motions += [*steps, *-steps]
+    return [prior @ about(centre, from_motion(motion)) for motion in motions]
+
+
+def distinct(summits: Sequence[Evaluation], keep: int, apart: float, centre: Array) -> list[Evaluation]:
+    """The ``keep`` best summits that are at least ``apart`` mm from every better one, best first."""
+    chosen: list[Evaluation] = []
+    for summit in sorted(summits, key=lambda s: -s.score):
+        if all(distance(summit.pose, other.pose, centre) > apart for other in chosen):
+            chosen.append(summit)
+        if len(chosen) == keep:
+            break
+    return chosen
+
+
+def distance(pose_a: Array, pose_b: Array, centre: Array) -> float:
+    """How far two poses of a plane are apart: mm at the image centre, joined with the angle at the lever."""
+    shift = np.linalg.norm(apply(pose_a, centre) - apply(pose_b, centre))
+    return float(np.hypot(shift, LEVER * geodesic_distance(pose_a[:3, :3], pose_b[:3, :3])))

@@ -1,0 +1,134 @@
+"""The method on one screen: register live frames to the volume, one after the other.
+
+The tracker carries C, the organ's motion in the volume frame: with X the tracked and Y the registered transform from
+image to volume, C = Y X^-1. It stays true when the physician moves the probe, so the next frame starts from C X.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
+from deeprs2v_ros.imaging.volume import Volume
+from deeprs2v_ros.registration.correction import SCALE, Evaluation, evaluate
+from deeprs2v_ros.registration.gate import Reason, Signals, judge
+from deeprs2v_ros.registration.pyramid import Level, build_level
+from deeprs2v_ros.registration.search import Found, search
+from deeprs2v_ros.registration.settings import RegistrationSettings
+
+SPECKLE_CELL = 9.0
+"""mm^2 of the image plane that count as one independent observation, since speckle correlates neighbouring pixels."""
+
+UNKNOWN = 100.0
+"""mm: standard deviation of a direction that the image says nothing about."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The result for one frame.
+
+    ``tracked``, ``prior`` and ``registered`` are volume_from_image (4x4, mm): X, the start C X, and Y. ``covariance``
+    (6, 6) is that of a small motion of the registered plane about the image centre, in image axes (mm, rad).
+    ``runtime`` is in seconds.
+    """
+
+    reason: Reason
+    tracked: Array
+    prior: Array
+    registered: Array
+    covariance: Array
+    lncc_before: float
+    signals: Signals
+    iterations: int
+    runtime: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the gate believes the result."""
+        return self.reason is Reason.NONE
+
+    @property
+    def correction(self) -> Array:
+        """The paper's d, in the image frame: Y = X d."""
+        return inverse(self.tracked) @ self.registered
+
+    @property
+    def motion(self) -> Array:
+        """The organ's motion C, in the volume frame: Y = C X. Tissue at y in the volume is now at C^-1 y."""
+        return self.registered @ inverse(self.tracked)
+
+
+class Tracker:
+    """Registers frames to one ``volume``.
+
+    ``mask`` (rows, columns) is the frames' valid area, ``image_from_pixel`` (4x4) their pixel size. With ``temporal``
+    the organ's motion is carried from frame to frame, otherwise each frame starts from its tracked transform.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        mask: NDArray[np.bool_],
+        image_from_pixel: Array,
+        settings: RegistrationSettings | None = None,
+        temporal: bool = True,
+    ) -> None:
+        self.settings = settings or RegistrationSettings()
+        self.temporal = temporal
+        self.motion = np.eye(4)
+        self.mask = mask.astype(np.float32)
+        self.centre = image_centre(mask.shape, image_from_pixel)
+        pixel_size = (image_from_pixel[0, 0], image_from_pixel[1, 1])
+        self.levels = [build_level(volume, mask, pixel_size, s.spacing, s.window) for s in self.settings.levels]
+
+    def register_frame(self, image: NDArray[np.uint8], tracked: Array) -> Registration:
+        """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``."""
+        began = perf_counter()
+        prior = self.motion @ tracked
+        frame = self.mask * image * np.float32(1 / 255)
+        frames = [level.average(frame, self.mask) for level in self.levels]
+
+        before = evaluate(self.levels[-1], frames[-1], prior, self.centre)
+        found = search(self.levels, frames, prior, self.centre, self.settings)
+        registered = found.best.pose
+        covariance = motion_covariance(found.best, self.levels[-1])
+        signals = self._signals(prior, found, covariance)
+        reason = judge(signals, self.settings.gate)
+        if self.temporal and reason is Reason.NONE:
+            self.motion = registered @ inverse(tracked)
+        runtime = perf_counter() - began
+        return Registration(
+            reason, tracked, prior, registered, covariance, before.lncc, signals, found.iterations, runtime
+        )
+
+    def reset(self) -> None:
+        """Forget the organ's motion."""
+        self.motion = np.eye(4)
+
+    def _signals(self, prior: Array, found: Found, covariance: Array) -> Signals:
+        registered = found.best.pose
+        return Signals(
+            lncc=found.best.lncc,
+            overlap=found.best.overlap,
+            agreement=found.agreement,
+            sigma=float(np.sqrt(np.linalg.eigvalsh(covariance / np.outer(SCALE, SCALE))[-1])),
+            translation=float(np.linalg.norm(apply(registered, self.centre) - apply(prior, self.centre))),
+            rotation=float(np.degrees(geodesic_distance(registered[:3, :3], prior[:3, :3]))),
+        )
+
+
+def motion_covariance(evaluation: Evaluation, level: Level) -> Array:
+    """Covariance (6, 6) of the pose from the normal equations, mm and rad, about the image centre in image axes.
+
+    1 - LNCC is half the mean squared difference of the two locally normalised images. With n independent
+    observations, each of variance 2 (1 - LNCC), least squares gives 2 (1 - LNCC) / n times the curvature's inverse.
+    A direction in which the image says nothing gets the variance of `UNKNOWN`.
+    """
+    area = evaluation.overlap * np.count_nonzero(level.mask) * np.prod(level.lattice.spacing)
+    variance = 2.0 * max(1.0 - evaluation.lncc, 1e-3) / max(area / SPECKLE_CELL, 1.0)
+    information = SCALE[:, None] * evaluation.curvature * SCALE / variance + np.eye(6) / UNKNOWN**2
+    return SCALE[:, None] * np.linalg.inv(information) * SCALE
