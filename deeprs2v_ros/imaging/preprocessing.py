@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, rigid
-from deeprs2v_ros.imaging.volume import Volume
+from deeprs2v_ros.imaging.volume import MOST_VOXELS, Volume
 
 _DARKEST = np.float32(1.0 / 255.0)  # of data that would otherwise become 0, which means no data
 
@@ -32,7 +32,7 @@ class PreparedFrame:
 def preprocess_volume(volume: Volume, spacing: float, size: tuple[int, int, int]) -> Volume:
     """Resample to isotropic ``spacing`` (mm), crop or pad to ``size`` (x, y, z) and scale to [0, 1], float32.
 
-    Raises InputError for a spacing or a size that is not positive.
+    Raises InputError for a spacing or a size that is not positive, or makes too many voxels.
     """
     return crop_or_pad(scale_intensities(resample_isotropic(volume, spacing)), size)
 
@@ -43,7 +43,7 @@ def preprocess_frame(
     """The same for a frame (rows, columns) with its valid area; ``size`` is (columns, rows).
 
     ``image_from_pixel`` (4x4) holds the pixel size. Outside the mask, the image is 0.
-    Raises InputError for a spacing or a size that is not positive.
+    Raises InputError for a spacing or a size that is not positive, or makes too many voxels.
     """
     pixel = np.linalg.norm(image_from_pixel[:3, :2], axis=0)
     values, valid = _resample(frame.astype(np.float32) / np.float32(255.0), mask, pixel, spacing)
@@ -91,7 +91,10 @@ def _resample(
     if not (np.isfinite(new) and new > 0):
         raise InputError(f"spacing: must be a positive number of millimetres, not {new}")
     extent = (np.array(values.shape[::-1]) - 1) * old
-    size = (np.floor(extent / new + 1e-6) + 1).astype(int).tolist()
+    size = np.floor(extent / new + 1e-6) + 1
+    if np.prod(size) > MOST_VOXELS:
+        raise InputError(f"spacing: {new} mm makes more than {MOST_VOXELS:.0e} voxels")
+    size = size.astype(int).tolist()
     old = np.asarray(old, dtype=float).tolist()
 
     def linear(array: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -112,6 +115,8 @@ def _first_index(shape: Items[int], size: Items[int]) -> NDArray[np.int64]:
     """Index (x, y[, z]) of the old array that becomes the first of the new one; negative where it is padded."""
     if min(size) < 1:
         raise InputError(f"size: must be positive, not {' '.join(map(str, size))}")
+    if np.prod(size, dtype=float) > MOST_VOXELS:
+        raise InputError(f"size: {' '.join(map(str, size))} is more than {MOST_VOXELS:.0e} voxels")
     return (np.array(shape[::-1]) - np.array(size)) // 2
 
 

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply
 from deeprs2v_ros.imaging.sequence import Sequence
-from deeprs2v_ros.imaging.volume import Volume
+from deeprs2v_ros.imaging.volume import MOST_VOXELS, Volume
 
 MAX_GAP = 15.0  # mm between two frames at a voxel; across more, what lies between them is unknown
-MOST_VOXELS = 10**9
 _BRICK = 8  # voxels along each edge of the bricks for which the frames at hand are looked up
 
 

@@ -16,6 +16,8 @@ from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.headers import read_header
 
+MOST_VOXELS = 10**9  # of a volume that is to be made
+_CHUNK = 1 << 22
 _ONE_FILE_SUFFIXES = (".mha", ".nrrd", ".nii", ".nii.gz")
 
 
@@ -69,10 +71,8 @@ def read_volume(path: str | Path) -> Volume:
         image = reader.Execute()
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as a volume ({_reason(error)})") from error
+    _check_nifti_is_whole(path, image)
     array = sitk.GetArrayFromImage(image)
-    _check_nifti_is_whole(path, array.nbytes)
-    if not np.isrealobj(array):
-        raise InputError(f"{path}: holds complex numbers; a volume holds real ones")
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise InputError(f"{path}: holds values that are NaN or infinite")
     if not array.any():
@@ -116,22 +116,24 @@ def _check_spacing(path: Path, spacing: tuple[float, ...] | list[str]) -> None:
         raise InputError(f"{path}: its spacing ({' '.join(str(s) for s in spacing)}) must be positive")
 
 
-def _check_nifti_is_whole(path: Path, pixel_bytes: int) -> None:
-    """NIfTI's reader fills missing voxels with zeros and says nothing."""
+def _check_nifti_is_whole(path: Path, image: sitk.Image) -> None:
+    """NIfTI's reader fills missing voxels with zeros in silence, so the file's length is held against the header."""
     if path.suffix == ".nii":
         held = path.stat().st_size
     elif path.name.endswith(".nii.gz"):
         held = 0
         try:
             with gzip.open(path) as file:
-                while chunk := file.read(1 << 22):
+                while chunk := file.read(_CHUNK):
                     held += len(chunk)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            held = 0
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(f"{path}: truncated or damaged") from error
     else:
         return
-    if held < pixel_bytes:
-        raise InputError(f"{path}: truncated or damaged")
+    # Voxels may be stored in fewer bytes than they take once the file's scale has been applied.
+    stored = image.GetNumberOfPixels() * int(image.GetMetaData("bitpix")) // 8
+    if held < stored + float(image.GetMetaData("vox_offset")):
+        raise InputError(f"{path}: truncated: {held} bytes are too few for its {stored} bytes of voxels")
 
 
 def _reason(error: RuntimeError) -> str:

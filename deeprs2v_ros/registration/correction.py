@@ -58,7 +58,7 @@ def evaluate(level: Level, frame: NDArray[np.float32], pose: Array, centre: Arra
     values, gradient, mask = take_slice(level.volume, level.lattice, pose, level.mask)
     similarity = masked_lncc(frame, values, mask, level.window)
     x, y = level.lattice.x - centre[0], level.lattice.y - centre[1]
-    first, second = _normal_equations(gradient, similarity.gradient, similarity.curvature, mask, x, y)
+    first, second = normal_equations(gradient, similarity.gradient, similarity.curvature, mask, x, y)
     overlap = np.count_nonzero(mask) / np.count_nonzero(level.mask)
     return Evaluation(pose, similarity.value, overlap, first, second)
 
@@ -91,7 +91,7 @@ def correct(
 
 
 @numba.njit(cache=True, nogil=True)
-def _normal_equations(gradient, by_pixel, curvature, mask, x, y):  # noqa: ANN001, ANN202 (compiled)
+def normal_equations(gradient, by_pixel, curvature, mask, x, y):  # noqa: ANN001, ANN201 (compiled)
     """Sums over the mask of J^T by_pixel (6,) and J^T curvature J (6, 6), with J the slice's change by the motion.
 
     A point (x, y, 0) moves by t + w x (x, y, 0).

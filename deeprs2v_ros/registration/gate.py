@@ -1,7 +1,7 @@
 """The gate: whether a result is believed, and if not, why.
 
-No single signal will do. LNCC can be high where there is little to see and low where speckle has changed; hypotheses
-can agree on nothing; a plane can be sure of its depth and blind across it.
+No single signal will do. LNCC can be high where there is little to see and low where speckle has changed; a plane can
+be sure of its depth and blind across it; and what repeats itself, such as wires, fits in several places.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Signals:
 
     lncc: float
     overlap: float
-    agreement: float
+    margin: float
     sigma: float
     translation: float
     rotation: float
@@ -43,6 +43,6 @@ def judge(signals: Signals, gate: GateSettings) -> Reason:
         (signals.rotation <= gate.maximum_rotation, Reason.IMPLAUSIBLE_JUMP),
         (signals.lncc >= gate.minimum_lncc, Reason.LOW_LNCC),
         (signals.sigma <= gate.maximum_sigma, Reason.ILL_CONDITIONED),
-        (signals.agreement >= gate.minimum_agreement, Reason.AMBIGUOUS),
+        (signals.margin >= gate.minimum_margin, Reason.AMBIGUOUS),
     )
     return next((reason for passed, reason in checks if not passed), Reason.NONE)

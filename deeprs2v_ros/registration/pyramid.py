@@ -20,8 +20,8 @@ FULLY_INSIDE = 0.99
 """Share of a lattice point's area that must be inside the frame's mask."""
 
 LEAST_WEIGHT = 0.05
-"""Share of a coarse voxel that must be data. Slicing needs eight voxels with data around each point, which would shave a
-whole coarse voxel off the volume's border; values carried outwards by about as much make up for it."""
+"""Share of a coarse voxel that must be data. Slicing needs eight voxels with data around each point, which would shave
+a whole coarse voxel off the volume's border; values carried outwards by about as much make up for it."""
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ APART = 2.0
 
 
 class Found(NamedTuple):
-    """The ``best`` pose on the finest level, the share of starts that agree with it, and how many poses were tried."""
+    """The ``best`` pose on the finest level, by what share it beat its last rival, and how many poses were tried."""
 
     best: Evaluation
-    agreement: float
+    margin: float
     iterations: int
 
 
@@ -39,7 +39,7 @@ def search(
 ) -> Found:
     """Find the pose of a frame, given on each level, from its ``prior`` volume_from_image (4x4 mm).
 
-    Starts that show too little of the volume are left out. If all do, the result is the prior itself, after no iteration.
+    Starts that show too little of the volume are left out. If all do, the result is the prior itself.
     """
     starts = [
         start
@@ -48,17 +48,16 @@ def search(
     ]
     if not starts:
         return Found(evaluate(levels[-1], frames[-1], prior, centre), 0.0, 0)
-    summits: list[Evaluation] = []
-    iterations = 0
+    margin, iterations = 1.0, 0
     for level, frame, limits in zip(levels, frames, settings.levels, strict=True):
         climbs = [correct(level, frame, start, centre, limits.iterations) for start in starts]
         iterations += sum(tried for _, tried in climbs)
         ends = [summit for summit, _ in climbs]
-        summits = summits or ends
         best = distinct(ends, limits.keep, APART * level.spacing, centre)
         starts = [summit.pose for summit in best]
-    near = [distance(summit.pose, best[0].pose, centre) < APART * levels[0].spacing for summit in summits]
-    return Found(best[0], float(np.mean(near)), iterations)
+        if limits.keep > 1:
+            margin = 1.0 - best[1].score / best[0].score if len(best) > 1 else 1.0
+    return Found(best[0], margin, iterations)
 
 
 def spread(prior: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:

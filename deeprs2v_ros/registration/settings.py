@@ -32,13 +32,13 @@ COARSE_TO_FINE = (
 class GateSettings:
     """When a result is believed. A result has to pass every line."""
 
-    minimum_lncc: float = 0.3
+    minimum_lncc: float = 0.4
     """LNCC on the finest level."""
     minimum_overlap: float = 0.3
     """Share of the frame's valid area that lies in the volume's data."""
-    minimum_agreement: float = 0.4
-    """Share of the hypotheses that ended at the winner's pose on the coarsest level."""
-    maximum_sigma: float = 2.0
+    minimum_margin: float = 0.05
+    """By what share of its score the result beat the best different one, the last time that several were compared."""
+    maximum_sigma: float = 0.26
     """mm: standard deviation in the direction that the image determines least (rotations at a lever of 50 mm)."""
     maximum_translation: float = 40.0
     """mm between the prior and the result, at the image centre."""

@@ -14,17 +14,12 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.correction import SCALE, Evaluation, evaluate
+from deeprs2v_ros.registration.correction import evaluate
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
-from deeprs2v_ros.registration.pyramid import Level, build_level
+from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import Found, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
-
-SPECKLE_CELL = 9.0
-"""mm^2 of the image plane that count as one independent observation, since speckle correlates neighbouring pixels."""
-
-UNKNOWN = 100.0
-"""mm: standard deviation of a direction that the image says nothing about."""
+from deeprs2v_ros.registration.uncertainty import pose_covariance, weakest_direction
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class Tracker:
         before = evaluate(self.levels[-1], frames[-1], prior, self.centre)
         found = search(self.levels, frames, prior, self.centre, self.settings)
         registered = found.best.pose
-        covariance = motion_covariance(found.best, self.levels[-1])
+        covariance = pose_covariance(self.levels[-2], frames[-2], registered, self.centre)
         signals = self._signals(prior, found, covariance)
         reason = judge(signals, self.settings.gate)
         if self.temporal and reason is Reason.NONE:
@@ -114,21 +109,8 @@ class Tracker:
         return Signals(
             lncc=found.best.lncc,
             overlap=found.best.overlap,
-            agreement=found.agreement,
-            sigma=float(np.sqrt(np.linalg.eigvalsh(covariance / np.outer(SCALE, SCALE))[-1])),
+            margin=found.margin,
+            sigma=weakest_direction(covariance),
             translation=float(np.linalg.norm(apply(registered, self.centre) - apply(prior, self.centre))),
             rotation=float(np.degrees(geodesic_distance(registered[:3, :3], prior[:3, :3]))),
         )
-
-
-def motion_covariance(evaluation: Evaluation, level: Level) -> Array:
-    """Covariance (6, 6) of the pose from the normal equations, mm and rad, about the image centre in image axes.
-
-    1 - LNCC is half the mean squared difference of the two locally normalised images. With n independent
-    observations, each of variance 2 (1 - LNCC), least squares gives 2 (1 - LNCC) / n times the curvature's inverse.
-    A direction in which the image says nothing gets the variance of `UNKNOWN`.
-    """
-    area = evaluation.overlap * np.count_nonzero(level.mask) * np.prod(level.lattice.spacing)
-    variance = 2.0 * max(1.0 - evaluation.lncc, 1e-3) / max(area / SPECKLE_CELL, 1.0)
-    information = SCALE[:, None] * evaluation.curvature * SCALE / variance + np.eye(6) / UNKNOWN**2
-    return SCALE[:, None] * np.linalg.inv(information) * SCALE

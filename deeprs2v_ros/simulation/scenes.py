@@ -24,8 +24,8 @@ MINUTE = 60.0  # s
 class Scene(Protocol):
     """What the cart needs of a scene. Images are counted; ``rate`` of them are shown in a second.
 
-    ``mask`` is their valid area (rows, columns), ``image_from_pixel`` (4, 4) their pixel size, ``face`` the pixel (u, v)
-    in the middle of the probe's face, ``target`` (3,) a point of the organ at rest.
+    ``mask`` is their valid area (rows, columns), ``image_from_pixel`` (4, 4) their pixel size, ``face`` the
+    pixel (u, v) in the middle of the probe's face, ``target`` (3,) a point of the organ at rest.
     """
 
     rate: float

@@ -1,0 +1,1 @@
+"""The `deeprs2v` command: one small module a subcommand."""

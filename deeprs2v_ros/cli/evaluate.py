@@ -1,0 +1,54 @@
+"""Compare registered poses with true ones: tables, figures and a page that shows them.
+
+Results may hold the reference's frames several times over: frame i belongs to reference frame i modulo their number.
+Methods are named after their files, and compared with the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.evaluation.method import method_from_poses, method_from_start
+from deeprs2v_ros.evaluation.report import write_report
+from deeprs2v_ros.imaging.sequence import read_sequence
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--reference", type=Path, required=True, help="sequence with the true poses (.igs.mha)")
+    parser.add_argument(
+        "--results", type=Path, required=True, nargs="+", metavar="POSES", help="registered poses (.csv)"
+    )
+    parser.add_argument("--start", type=Path, help="sequence with the poses before registration, for a row of its own")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder for the report")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, compare, write the report, and print its main table."""
+    reference = read_sequence(arguments.reference)
+    if not reference.valid.any():
+        raise InputError(f"{arguments.reference}: none of its {len(reference)} frames is valid")
+    names = method_names(arguments.results)
+    methods = [method_from_poses(name, path, reference) for name, path in zip(names, arguments.results, strict=True)]
+    start = method_from_start(arguments.start, read_sequence(arguments.start), reference) if arguments.start else None
+    sources = [
+        f"Reference: {arguments.reference}, {len(reference)} frames",
+        *(f"{name}: {path}" for name, path in zip(names, arguments.results, strict=True)),
+        *([f"Before registration: {arguments.start}"] if arguments.start else []),
+    ]
+    table = write_report(arguments.output, methods, start, sources)
+    print(table.to_text())
+    print(f"{arguments.output / 'index.html'}: the whole report")
+
+
+def method_names(paths: Sequence[Path]) -> list[str]:
+    """Names of files without suffix; where two are alike, with the folders that hold them."""
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        names = [str(path.with_suffix("")) for path in paths]
+    if len(set(names)) < len(names):
+        raise InputError(f"results: {next(p for p in paths if paths.count(p) > 1)} is given more than once")
+    return names
