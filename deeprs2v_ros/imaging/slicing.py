@@ -8,6 +8,7 @@ so that it belongs to the sampled values to the last digit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numba
@@ -31,18 +32,18 @@ class Lattice:
     spacing: tuple[float, float]
     origin: tuple[float, float]
 
-    @property
+    @cached_property
     def image_from_lattice(self) -> Array:
         """4x4 map from (column, row, 0, 1) of the lattice to mm in the image frame."""
         scale = np.diag([*self.spacing, 1.0, 1.0])
         return rigid(translation=(*self.origin, 0.0)) @ scale
 
-    @property
+    @cached_property
     def x(self) -> Float32:
         """Image x of each column, shape (columns,) mm."""
         return (self.origin[0] + self.spacing[0] * np.arange(self.shape[1])).astype(np.float32)
 
-    @property
+    @cached_property
     def y(self) -> Float32:
         """Image y of each row, shape (rows,) mm."""
         return (self.origin[1] + self.spacing[1] * np.arange(self.shape[0])).astype(np.float32)

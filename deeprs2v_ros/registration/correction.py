@@ -24,7 +24,11 @@ from deeprs2v_ros.similarity import masked_lncc
 LEVER = 50.0
 """mm: the typical distance of a pixel from the image centre; there, one radian is LEVER millimetres."""
 
+DIAGONAL = np.diag_indices(6)
 SCALE = np.array([1.0, 1.0, 1.0, 1.0 / LEVER, 1.0 / LEVER, 1.0 / LEVER])
+
+CONVERGED = 0.02
+"""A step shorter than this share of the level's spacing is the last."""
 
 WEAKEST, STRONGEST = 1e-4, 1e2
 """Bounds of the damping, as a share of the mean curvature."""
@@ -68,17 +72,17 @@ def correct(
 ) -> tuple[Evaluation, int]:
     """Climb from ``start`` on one level; returns the best evaluation and how many poses were tried.
 
-    Stops after ``iterations`` poses, when a step moves the plane by less than a hundredth of the level's spacing, when
-    damping has grown so far that no step of use remains, or when the frame has nothing in common with the volume.
+    Stops after ``iterations`` poses, when a step is a small share of the level's spacing, when damping has grown so
+    far that no step of use remains, or when the frame has nothing in common with the volume.
     """
     best = evaluate(level, frame, start, centre)
     damping, tried = 1e-2, 1
     while tried < iterations and damping <= STRONGEST and best.curvature.any():
         curvature = SCALE[:, None] * best.curvature * SCALE
-        ridge = damping * np.trace(curvature) / 6.0
-        step = np.linalg.solve(curvature + ridge * np.eye(6), SCALE * best.gradient)
+        curvature[DIAGONAL] += damping * np.trace(curvature) / 6.0
+        step = np.linalg.solve(curvature, SCALE * best.gradient)
         length = float(np.linalg.norm(step))
-        if length < 0.01 * level.spacing:
+        if length < CONVERGED * level.spacing:
             break
         step *= SCALE * min(1.0, 4.0 * level.spacing / length)
         trial = evaluate(level, frame, best.pose @ about(centre, from_motion(step)), centre)

@@ -26,10 +26,14 @@ a whole coarse voxel off the volume's border; values carried outwards by about a
 
 @dataclass(frozen=True)
 class Level:
-    """One level: the volume, the frame's lattice, the frame's mask on it, and the LNCC ``window`` in lattice points."""
+    """One level: the volume, the frame's lattice, and the LNCC ``window`` in lattice points.
+
+    ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it.
+    """
 
     volume: SampledVolume
     lattice: Lattice
+    inside: NDArray[np.float32]
     mask: NDArray[np.bool_]
     window: int
 
@@ -38,11 +42,10 @@ class Level:
         """Distance of neighbouring points along x, mm."""
         return self.lattice.spacing[0]
 
-    def average(self, frame: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Average a ``frame`` (rows, columns), zero outside its ``mask``, on the lattice."""
-        size = self.lattice.shape[::-1]
-        inside = np.maximum(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), FULLY_INSIDE)
-        return np.where(self.mask, cv2.resize(frame, size, interpolation=cv2.INTER_AREA) / inside, np.float32(0.0))
+    def average(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Average a ``frame`` (rows, columns), zero outside its mask, on the lattice."""
+        averaged = cv2.resize(frame, self.lattice.shape[::-1], interpolation=cv2.INTER_AREA)
+        return np.divide(averaged, self.inside, out=np.zeros_like(averaged), where=self.mask)
 
 
 def build_level(
@@ -54,12 +57,12 @@ def build_level(
     finer than the pixels.
     """
     extent = np.array(mask.shape) * pixel_size[::-1]
-    shape = np.clip(np.rint(extent / spacing).astype(int), 1, mask.shape)
-    step = (extent / shape)[::-1]
-    lattice = Lattice(tuple(shape), tuple(step), tuple((step - pixel_size) / 2))
+    rows, columns = (int(n) for n in np.clip(np.rint(extent / spacing), 1, mask.shape))
+    step = (extent / (rows, columns))[::-1]
+    lattice = Lattice((rows, columns), tuple(step), tuple((step - pixel_size) / 2))
     inside = cv2.resize(mask.astype(np.float32), lattice.shape[::-1], interpolation=cv2.INTER_AREA)
     points = max(3, int(window / step[0]) // 2 * 2 + 1)
-    return Level(sample_volume(volume, spacing), lattice, inside >= FULLY_INSIDE, points)
+    return Level(sample_volume(volume, spacing), lattice, inside, inside >= FULLY_INSIDE, points)
 
 
 def sample_volume(volume: Volume, spacing: float) -> SampledVolume:

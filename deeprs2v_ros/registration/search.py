@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
-from deeprs2v_ros.registration.correction import LEVER, Evaluation, correct, evaluate
+from deeprs2v_ros.registration.correction import LEVER, Evaluation, correct
 from deeprs2v_ros.registration.pyramid import Level
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
@@ -37,36 +37,28 @@ def search(
     centre: Array,
     settings: RegistrationSettings,
 ) -> Found:
-    """Find the pose of a frame, given on each level, from its ``prior`` volume_from_image (4x4 mm).
-
-    Starts that show too little of the volume are left out. If all do, the result is the prior itself.
-    """
-    starts = [
-        start
-        for start in spread(prior, centre, settings.spread)
-        if evaluate(levels[0], frames[0], start, centre).overlap >= settings.gate.minimum_overlap
-    ]
-    if not starts:
-        return Found(evaluate(levels[-1], frames[-1], prior, centre), 0.0, 0)
-    margin, iterations = 1.0, 0
+    """Find the pose of a frame, given on each level, from its ``prior`` volume_from_image (4x4 mm)."""
+    starts, margin, iterations = [prior], 1.0, 0
     for level, frame, limits in zip(levels, frames, settings.levels, strict=True):
-        climbs = [correct(level, frame, start, centre, limits.iterations) for start in starts]
-        iterations += sum(tried for _, tried in climbs)
-        ends = [summit for summit, _ in climbs]
-        best = distinct(ends, limits.keep, APART * level.spacing, centre)
-        starts = [summit.pose for summit in best]
-        if limits.keep > 1:
-            margin = 1.0 - best[1].score / best[0].score if len(best) > 1 else 1.0
+        for turn in limits.rounds:
+            starts += spread(starts[0], centre, turn.spread)
+            climbs = [correct(level, frame, start, centre, turn.iterations) for start in starts]
+            iterations += sum(tried for _, tried in climbs)
+            best = distinct([summit for summit, _ in climbs], turn.keep, APART * level.spacing, centre)
+            starts = [summit.pose for summit in best]
+            if turn.keep > 1:
+                rival = best[1].score if len(best) > 1 else 0.0
+                margin = (best[0].score - rival) / max(best[0].score, 1e-6)
     return Found(best[0], margin, iterations)
 
 
-def spread(prior: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:
-    """The ``prior`` pose (4x4), and those at each reach (mm, degrees) along or about an image axis, both ways."""
-    motions = [np.zeros(6)]
+def spread(pose: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:
+    """The poses (4x4) at each reach (mm, degrees) from ``pose``, along and about each image axis, both ways."""
+    motions: list[Array] = []
     for translation, rotation in reaches:
         steps = np.diag([translation] * 3 + [np.radians(rotation)] * 3)
         motions += [*steps, *-steps]
-    return [prior @ about(centre, from_motion(motion)) for motion in motions]
+    return [pose @ about(centre, from_motion(motion)) for motion in motions]
 
 
 def distinct(summits: Sequence[Evaluation], keep: int, apart: float, centre: Array) -> list[Evaluation]:

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+NEARBY = ((8.0, 8.0), (15.0, 12.0))
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of climbs on a level, each from a starting point of its own."""
+
+    iterations: int
+    """Poses tried at the most in one climb."""
+    keep: int
+    """Distinct summits that go on to the next round."""
+    spread: tuple[tuple[float, float], ...] = ()
+    """Further starting points: (mm, degrees) from the best one so far, along and about each image axis, both ways."""
+
 
 @dataclass(frozen=True)
 class LevelSettings:
@@ -13,18 +27,14 @@ class LevelSettings:
     """mm between the points of the plane."""
     window: float
     """mm: side of the LNCC window. Large windows see anatomy, small ones texture."""
-    iterations: int
-    """Poses tried at the most, for each hypothesis."""
-    keep: int
-    """Distinct hypotheses that go on to the next level."""
+    rounds: tuple[Round, ...]
 
 
 COARSE_TO_FINE = (
-    LevelSettings(spacing=6.4, window=60.0, iterations=6, keep=12),
-    LevelSettings(spacing=6.4, window=60.0, iterations=20, keep=6),
-    LevelSettings(spacing=3.2, window=40.0, iterations=15, keep=2),
-    LevelSettings(spacing=1.6, window=25.0, iterations=12, keep=1),
-    LevelSettings(spacing=0.8, window=25.0, iterations=15, keep=1),
+    LevelSettings(6.4, 60.0, (Round(6, keep=8, spread=NEARBY), Round(6, keep=12, spread=NEARBY), Round(20, keep=6))),
+    LevelSettings(3.2, 40.0, (Round(15, keep=2), Round(5, keep=2, spread=((11.0, 10.0),)))),
+    LevelSettings(1.6, 25.0, (Round(12, keep=1),)),
+    LevelSettings(0.8, 25.0, (Round(15, keep=1),)),
 )
 
 
@@ -38,7 +48,7 @@ class GateSettings:
     """Share of the frame's valid area that lies in the volume's data."""
     minimum_margin: float = 0.05
     """By what share of its score the result beat the best different one, the last time that several were compared."""
-    maximum_sigma: float = 0.26
+    maximum_sigma: float = 0.22
     """mm: standard deviation in the direction that the image determines least (rotations at a lever of 50 mm)."""
     maximum_translation: float = 40.0
     """mm between the prior and the result, at the image centre."""
@@ -51,6 +61,4 @@ class RegistrationSettings:
     """The tree. `levels` from coarse to fine."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
-    spread: tuple[tuple[float, float], ...] = ((8.0, 8.0), (15.0, 12.0))
-    """Further starting points: (mm, degrees) from the prior, along and about each image axis, both ways."""
     gate: GateSettings = field(default_factory=GateSettings)

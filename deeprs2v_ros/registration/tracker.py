@@ -85,7 +85,7 @@ class Tracker:
         began = perf_counter()
         prior = self.motion @ tracked
         frame = self.mask * image * np.float32(1 / 255)
-        frames = [level.average(frame, self.mask) for level in self.levels]
+        frames = [level.average(frame) for level in self.levels]
 
         before = evaluate(self.levels[-1], frames[-1], prior, self.centre)
         found = search(self.levels, frames, prior, self.centre, self.settings)

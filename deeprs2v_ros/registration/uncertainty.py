@@ -34,8 +34,8 @@ UNKNOWN = 100.0
 def pose_covariance(level: Level, frame: NDArray[np.float32], pose: Array, centre: Array) -> Array:
     """Covariance (6, 6) of a small motion of the plane about ``centre``, in image axes, mm and rad.
 
-    ``frame`` is on the level's lattice and ``pose`` its volume_from_image (4x4), at a maximum of LNCC. The level should be
-    coarse enough that speckle is averaged: on a finer one, noise hides how much the blocks disagree.
+    ``frame`` is on the level's lattice and ``pose`` its volume_from_image (4x4), at a maximum of LNCC. The level should
+    be coarse enough that speckle is averaged: on a finer one, noise hides how much the blocks disagree.
     """
     values, gradient, mask = take_slice(level.volume, level.lattice, pose, level.mask)
     similarity = masked_lncc(frame, values, mask, level.window)

@@ -1,0 +1,84 @@
+"""Which images may be registered at all, by their stamps, sizes and pixels. Times are whole nanoseconds."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.registration.search import distance
+
+
+class Refusal(str, Enum):
+    """Why an image was not registered."""
+
+    NONE = ""
+    ZERO_STAMP = "ZERO_STAMP"
+    FAR_FUTURE = "FAR_FUTURE"
+    DUPLICATE = "DUPLICATE"
+    OUT_OF_ORDER = "OUT_OF_ORDER"
+    SUPERSEDED = "SUPERSEDED"
+    CLOCK_JUMP = "CLOCK_JUMP"
+    WRONG_SIZE = "WRONG_SIZE"
+    UNREADABLE = "UNREADABLE"
+    NO_VOLUME = "NO_VOLUME"
+    FINDING_MASK = "FINDING_MASK"
+    STARTING = "STARTING"
+    NO_TRANSFORM = "NO_TRANSFORM"
+    FROZEN = "FROZEN"
+
+
+class StampCheck:
+    """Lets stamps pass that grow and do not lie more than ``tolerance`` ns in the future.
+
+    A stamp that is refused changes nothing, so that it never poisons those after it.
+    """
+
+    def __init__(self, tolerance: int) -> None:
+        self._tolerance = tolerance
+        self._last = 0
+
+    def reset(self) -> None:
+        """Accept any first stamp, for a clock that jumped back."""
+        self._last = 0
+
+    def judge(self, stamp: int, now: int) -> Refusal:
+        """Why an image with ``stamp``, received at ``now``, is refused, or Refusal.NONE."""
+        if stamp == 0:
+            return Refusal.ZERO_STAMP
+        if stamp > now + self._tolerance:
+            return Refusal.FAR_FUTURE
+        if stamp == self._last:
+            return Refusal.DUPLICATE
+        if stamp < self._last:
+            return Refusal.OUT_OF_ORDER
+        self._last = stamp
+        return Refusal.NONE
+
+
+class FreezeCheck:
+    """Notices a picture that stands still while the probe moves: the machine's freeze key, or a grabber that hangs.
+
+    Speckle and noise never repeat, so equal pixels mean the same picture. With the arm still it is a normal freeze.
+    ``allowed`` (mm, angles at a lever as in `search.distance`) is how far the plane may go before it counts; 0 turns
+    the check off. ``centre`` (3,) is the image centre in the image frame.
+    """
+
+    def __init__(self, allowed: float, centre: Array) -> None:
+        self._allowed = allowed
+        self._centre = centre
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last picture."""
+        self._picture: NDArray[np.uint8] | None = None
+        self._shown_at: Array | None = None
+
+    def frozen(self, picture: NDArray[np.uint8], tracked: Array) -> bool:
+        """Whether ``picture`` was first shown at a pose far from ``tracked`` (4, 4)."""
+        if self._picture is None or not np.array_equal(picture, self._picture):
+            self._picture, self._shown_at = picture, tracked
+            return False
+        return bool(0.0 < self._allowed < distance(tracked, self._shown_at, self._centre))
