@@ -1,0 +1,72 @@
+"""How fast the two inner loops are, as ratios against what one would otherwise use, in one run.
+
+    python benchmarks/kernels.py
+
+Slicing: the plane alone, with its gradient, against SimpleITK resampling the same plane without one.
+LNCC: summed-area tables, value, gradient and curvature, against five dense box convolutions (scipy), value alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import signal
+
+from deeprs2v_ros.geometry import rigid
+from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
+from deeprs2v_ros.similarity import masked_lncc
+
+LATTICE = Lattice((233, 291), (0.8, 0.8), (0.0, 0.0))
+WINDOW = 31
+REPEATS = 15
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Median time of one call, after one to warm up."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        began = perf_counter()
+        work()
+        times.append(1e3 * (perf_counter() - began))
+    return median(times)
+
+
+def main() -> None:
+    """Measure and print."""
+    rng = np.random.default_rng(0)
+    array = rng.random((191, 239, 309), dtype=np.float32)
+    volume, everywhere = SampledVolume(array, np.eye(4)), np.ones(LATTICE.shape, bool)
+    turn = np.linalg.qr(np.eye(3) + 0.1 * rng.standard_normal((3, 3)))[0]
+    pose = rigid(turn * np.sign(np.diag(turn)), [20.0, 20.0, 90.0])
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    image, plane = sitk.GetImageFromArray(array), sitk.Image(*LATTICE.shape[::-1], 1, sitk.sitkFloat32)
+    plane.SetSpacing([*LATTICE.spacing, 1.0])
+    plane.SetOrigin(pose[:3, 3].tolist())
+    plane.SetDirection(pose[:3, :3].ravel().tolist())
+
+    a, b = rng.random((2, *LATTICE.shape))
+    box = np.ones((WINDOW, WINDOW))
+
+    def dense() -> list[np.ndarray]:
+        return [signal.convolve2d(product, box, mode="same") for product in (a, b, a * a, b * b, a * b)]
+
+    def resample() -> sitk.Image:
+        return sitk.Resample(image, plane)
+
+    rows = (
+        ("slice with gradient", lambda: take_slice(volume, LATTICE, pose, everywhere), "SimpleITK resample", resample),
+        ("LNCC with gradient", lambda: masked_lncc(a, b, everywhere, WINDOW), "dense convolutions", dense),
+    )
+    for ours, work, baseline, other in rows:
+        fast, slow = milliseconds(work), milliseconds(other)
+        print(f"{ours:20s} {fast:8.2f} ms   {baseline:20s} {slow:8.2f} ms   ratio {slow / fast:6.1f}")
+
+
+if __name__ == "__main__":
+    main()
