@@ -46,11 +46,13 @@ def masked_lncc(fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window
 
     Intensities are expected in [0, 1]. Exact: the gradient is the derivative of the value.
     """
-    return Similarity(*_lncc(fixed, moving, mask, window // 2, SUFFICIENT_COVERAGE * window * window))
+    return Similarity(*lncc_with_derivatives(fixed, moving, mask, window))
 
 
 @numba.njit(cache=True, nogil=True)
-def _lncc(fixed, moving, mask, half, sufficient):  # noqa: ANN001, ANN202 (compiled)
+def lncc_with_derivatives(fixed, moving, mask, window):  # noqa: ANN001, ANN201 (compiled)
+    """The fields of `Similarity`, as `masked_lncc` returns them."""
+    half, sufficient = window // 2, SUFFICIENT_COVERAGE * window * window
     rows, columns = mask.shape
     gradient, curvature = np.zeros((rows, columns)), np.zeros((rows, columns))
     offset_a, offset_b = _mean(fixed, mask), _mean(moving, mask)  # keeps the sums of squares small, hence exact

@@ -72,12 +72,13 @@ def take_slice(volume: SampledVolume, lattice: Lattice, volume_from_image: Array
     """Slice ``volume`` on ``lattice`` at the pose ``volume_from_image`` (4x4 mm), where ``mask`` is True."""
     voxel_from_image = volume.voxel_from_volume @ volume_from_image
     return Slice(
-        *_trilinear(volume.array, voxel_from_image @ lattice.image_from_lattice, voxel_from_image[:3, :3], mask)
+        *interpolate_plane(volume.array, voxel_from_image @ lattice.image_from_lattice, voxel_from_image[:3, :3], mask)
     )
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _trilinear(volume, voxel_from_lattice, voxel_per_mm, mask):  # noqa: ANN001, ANN202 (compiled)
+def interpolate_plane(volume, voxel_from_lattice, voxel_per_mm, mask):  # noqa: ANN001, ANN201 (compiled)
+    """Values, gradient and mask of a `Slice`; ``voxel_per_mm`` (3, 3) maps image axes to voxel axes."""
     rows, columns = mask.shape
     depth, height, width = volume.shape
     values = np.zeros((rows, columns), np.float32)

@@ -6,92 +6,136 @@ d is a motion in image axes about the image centre. The gradient of LNCC is exac
 Gauss-Newton one, J^T K J with the slice's derivative J by the six motion parameters and LNCC's curvature K. Damped
 steps (Levenberg-Marquardt) are taken only when they help. Rotations are measured in millimetres at a lever of `LEVER`
 mm, so that one damping serves all six parameters.
+
+A whole climb is compiled, and needs no lock of the interpreter: climbs from several starts run side by side.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprs2v_ros.geometry import Array, about, from_motion
-from deeprs2v_ros.imaging.slicing import take_slice
+from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.imaging.slicing import interpolate_plane
 from deeprs2v_ros.registration.pyramid import Level
-from deeprs2v_ros.similarity import masked_lncc
+from deeprs2v_ros.similarity import lncc_with_derivatives
 
 LEVER = 50.0
 """mm: the typical distance of a pixel from the image centre; there, one radian is LEVER millimetres."""
 
-DIAGONAL = np.diag_indices(6)
 SCALE = np.array([1.0, 1.0, 1.0, 1.0 / LEVER, 1.0 / LEVER, 1.0 / LEVER])
 
 CONVERGED = 0.02
 """A step shorter than this share of the level's spacing is the last."""
 
+FARTHEST = 4.0
+"""Level spacings: no step is longer."""
+
 WEAKEST, STRONGEST = 1e-4, 1e2
 """Bounds of the damping, as a share of the mean curvature."""
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """LNCC at a ``pose`` (volume_from_image), and what a step needs.
 
     ``gradient`` (6,) and ``curvature`` (6, 6) are taken by the motion (mm, rad). ``overlap`` is the share of the
-    frame's valid area that the volume covers.
+    frame's valid area that the volume covers. ``score`` is what poses are compared by: LNCC with 0 for the part of the
+    frame that the volume does not cover. Without it, sliding the frame out of the volume until only its best corner is
+    left would count as success.
     """
 
     pose: Array
     lncc: float
     overlap: float
+    score: float
     gradient: Array
     curvature: Array
 
-    @property
-    def score(self) -> float:
-        """What poses are compared by: LNCC with 0 for the part of the frame that the volume does not cover.
 
-        Without it, sliding the frame out of the volume until only its best corner is left would count as success.
-        """
-        return self.lncc * self.overlap
+class Task(NamedTuple):
+    """A frame on a level, for the compiled functions; x (columns,) and y (rows,) are mm from the image centre."""
 
-
-def evaluate(level: Level, frame: NDArray[np.float32], pose: Array, centre: Array) -> Evaluation:
-    """Compare ``frame``, on the level's lattice, with the slice at ``pose`` (4x4); ``centre`` (3,) in the image, mm."""
-    values, gradient, mask = take_slice(level.volume, level.lattice, pose, level.mask)
-    similarity = masked_lncc(frame, values, mask, level.window)
-    x, y = level.lattice.x - centre[0], level.lattice.y - centre[1]
-    first, second = normal_equations(gradient, similarity.gradient, similarity.curvature, mask, x, y)
-    overlap = np.count_nonzero(mask) / np.count_nonzero(level.mask)
-    return Evaluation(pose, similarity.value, overlap, first, second)
+    volume: NDArray[np.float32]
+    voxel_from_volume: Array
+    image_from_lattice: Array
+    mask: NDArray[np.bool_]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    centre: Array
+    window: int
+    spacing: float
+    frame: NDArray[np.float32]
 
 
-def correct(
-    level: Level, frame: NDArray[np.float32], start: Array, centre: Array, iterations: int
-) -> tuple[Evaluation, int]:
-    """Climb from ``start`` on one level; returns the best evaluation and how many poses were tried.
+def on_level(level: Level, frame: NDArray[np.float32], centre: Array) -> Task:
+    """Put ``frame``, on the lattice of ``level``, to the task; ``centre`` (3,) is the image centre in the image, mm."""
+    return Task(
+        level.volume.array,
+        level.volume.voxel_from_volume,
+        level.lattice.image_from_lattice,
+        level.mask,
+        level.lattice.x - np.float32(centre[0]),
+        level.lattice.y - np.float32(centre[1]),
+        centre,
+        level.window,
+        level.spacing,
+        frame,
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
+    """Compare the frame of a `Task` with the slice at ``pose`` (4x4 mm); returns an `Evaluation`."""
+    voxel_from_image = task.voxel_from_volume @ pose
+    values, gradient, mask = interpolate_plane(
+        task.volume, voxel_from_image @ task.image_from_lattice, voxel_from_image[:3, :3], task.mask
+    )
+    lncc, by_pixel, by_pixel_twice, _ = lncc_with_derivatives(task.frame, values, mask, task.window)
+    first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
+    overlap = mask.sum() / max(task.mask.sum(), 1)
+    return Evaluation(pose, lncc, overlap, lncc * overlap, first, second)
+
+
+@numba.njit(cache=True, nogil=True)
+def correct(task, start, iterations):  # noqa: ANN001, ANN201 (compiled)
+    """Climb from the pose ``start``; returns the best `Evaluation` and how many poses were tried.
 
     Stops after ``iterations`` poses, when a step is a small share of the level's spacing, when damping has grown so
     far that no step of use remains, or when the frame has nothing in common with the volume.
     """
-    best = evaluate(level, frame, start, centre)
+    best = evaluate(task, start)
     damping, tried = 1e-2, 1
     while tried < iterations and damping <= STRONGEST and best.curvature.any():
-        curvature = SCALE[:, None] * best.curvature * SCALE
-        curvature[DIAGONAL] += damping * np.trace(curvature) / 6.0
-        step = np.linalg.solve(curvature, SCALE * best.gradient)
-        length = float(np.linalg.norm(step))
-        if length < CONVERGED * level.spacing:
+        curvature = np.outer(SCALE, SCALE) * best.curvature
+        ridge = damping * np.trace(curvature) / 6.0
+        step = np.linalg.solve(curvature + ridge * np.eye(6), SCALE * best.gradient)
+        length = np.sqrt(np.sum(step**2))
+        if length < CONVERGED * task.spacing:
             break
-        step *= SCALE * min(1.0, 4.0 * level.spacing / length)
-        trial = evaluate(level, frame, best.pose @ about(centre, from_motion(step)), centre)
+        step *= SCALE * min(1.0, FARTHEST * task.spacing / length)
+        trial = evaluate(task, best.pose @ _motion_about(task.centre, step))
         tried += 1
         if trial.score > best.score:
             best, damping = trial, max(damping / 5.0, WEAKEST)
         else:
             damping *= 5.0
     return best, tried
+
+
+@numba.njit(cache=True, nogil=True)
+def _motion_about(centre, motion):  # noqa: ANN001, ANN202 (compiled)
+    """``about(centre, from_motion(motion))`` of `geometry`, compiled (Rodrigues' formula)."""
+    angle = np.sqrt(np.sum(motion[3:] ** 2))
+    x, y, z = motion[3:] / max(angle, 1e-300)
+    across = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    rotation = np.eye(3) + np.sin(angle) * across + (1.0 - np.cos(angle)) * (across @ across)
+    transform = np.eye(4)
+    transform[:3, :3] = rotation
+    transform[:3, 3] = motion[:3] + centre - rotation @ centre
+    return transform
 
 
 @numba.njit(cache=True, nogil=True)

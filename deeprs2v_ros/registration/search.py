@@ -8,15 +8,17 @@ end on the winner's summit says how well defined it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
-from deeprs2v_ros.registration.correction import LEVER, Evaluation, correct
-from deeprs2v_ros.registration.pyramid import Level
+from deeprs2v_ros.registration.correction import LEVER, Evaluation, Task, correct
 from deeprs2v_ros.registration.settings import RegistrationSettings
+
+_WORKERS = ThreadPoolExecutor(2, thread_name_prefix="climb")
 
 APART = 2.0
 """Summits closer than this many lattice points are the same summit."""
@@ -30,21 +32,15 @@ class Found(NamedTuple):
     iterations: int
 
 
-def search(
-    levels: Sequence[Level],
-    frames: Sequence[NDArray[np.float32]],
-    prior: Array,
-    centre: Array,
-    settings: RegistrationSettings,
-) -> Found:
-    """Find the pose of a frame, given on each level, from its ``prior`` volume_from_image (4x4 mm)."""
+def search(tasks: Sequence[Task], prior: Array, settings: RegistrationSettings) -> Found:
+    """Find the pose of a frame, put to each level as a task, from its ``prior`` volume_from_image (4x4 mm)."""
     starts, margin, iterations = [prior], 1.0, 0
-    for level, frame, limits in zip(levels, frames, settings.levels, strict=True):
+    for task, limits in zip(tasks, settings.levels, strict=True):
         for turn in limits.rounds:
-            starts += spread(starts[0], centre, turn.spread)
-            climbs = [correct(level, frame, start, centre, turn.iterations) for start in starts]
+            starts += spread(starts[0], task.centre, turn.spread)
+            climbs = list(_WORKERS.map(correct, repeat(task), starts, repeat(turn.iterations)))
             iterations += sum(tried for _, tried in climbs)
-            best = distinct([summit for summit, _ in climbs], turn.keep, APART * level.spacing, centre)
+            best = distinct([summit for summit, _ in climbs], turn.keep, APART * task.spacing, task.centre)
             starts = [summit.pose for summit in best]
             if turn.keep > 1:
                 rival = best[1].score if len(best) > 1 else 0.0

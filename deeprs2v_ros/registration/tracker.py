@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.correction import evaluate
+from deeprs2v_ros.registration.correction import evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import Found, search
@@ -85,12 +85,12 @@ class Tracker:
         began = perf_counter()
         prior = self.motion @ tracked
         frame = self.mask * image * np.float32(1 / 255)
-        frames = [level.average(frame) for level in self.levels]
+        tasks = [on_level(level, level.average(frame), self.centre) for level in self.levels]
 
-        before = evaluate(self.levels[-1], frames[-1], prior, self.centre)
-        found = search(self.levels, frames, prior, self.centre, self.settings)
+        before = evaluate(tasks[-1], prior)
+        found = search(tasks, prior, self.settings)
         registered = found.best.pose
-        covariance = pose_covariance(self.levels[-2], frames[-2], registered, self.centre)
+        covariance = pose_covariance(tasks[-2], registered)
         signals = self._signals(prior, found, covariance)
         reason = judge(signals, self.settings.gate)
         if self.temporal and reason is Reason.NONE:

@@ -13,12 +13,10 @@ covariance is the sum of two. With the curvature H of 1 - LNCC by the motion,
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.imaging.slicing import take_slice
-from deeprs2v_ros.registration.correction import SCALE, normal_equations
-from deeprs2v_ros.registration.pyramid import Level
+from deeprs2v_ros.imaging.slicing import interpolate_plane
+from deeprs2v_ros.registration.correction import SCALE, Task, normal_equations
 from deeprs2v_ros.similarity import masked_lncc
 
 SPECKLE_CELL = 9.0
@@ -31,25 +29,27 @@ UNKNOWN = 100.0
 """mm: standard deviation of a direction about which the image says nothing."""
 
 
-def pose_covariance(level: Level, frame: NDArray[np.float32], pose: Array, centre: Array) -> Array:
-    """Covariance (6, 6) of a small motion of the plane about ``centre``, in image axes, mm and rad.
+def pose_covariance(task: Task, pose: Array) -> Array:
+    """Covariance (6, 6) of a small motion of the plane about the image centre, in image axes, mm and rad.
 
-    ``frame`` is on the level's lattice and ``pose`` its volume_from_image (4x4), at a maximum of LNCC. The level should
-    be coarse enough that speckle is averaged: on a finer one, noise hides how much the blocks disagree.
+    ``pose`` is the frame's volume_from_image (4x4), at a maximum of LNCC. The level of the ``task`` should be coarse
+    enough that speckle is averaged: on a finer one, noise hides how much the blocks disagree.
     """
-    values, gradient, mask = take_slice(level.volume, level.lattice, pose, level.mask)
-    similarity = masked_lncc(frame, values, mask, level.window)
-    x, y = level.lattice.x - centre[0], level.lattice.y - centre[1]
+    voxel_from_image = task.voxel_from_volume @ pose
+    values, gradient, mask = interpolate_plane(
+        task.volume, voxel_from_image @ task.image_from_lattice, voxel_from_image[:3, :3], task.mask
+    )
+    similarity = masked_lncc(task.frame, values, mask, task.window)
     curvature, scatter = np.zeros((6, 6)), np.zeros((6, 6))
-    columns, rows = ((along - along[0]) // BLOCK for along in (x, y))
+    columns, rows = ((along - along[0]) // BLOCK for along in (task.x, task.y))
     for row in np.unique(rows):
         for column in np.unique(columns):
             block = mask & (rows == row)[:, None] & (columns == column)
-            first, second = normal_equations(gradient, similarity.gradient, similarity.curvature, block, x, y)
+            first, second = normal_equations(gradient, similarity.gradient, similarity.curvature, block, task.x, task.y)
             curvature += second
             scatter += np.outer(first, first)
 
-    observations = max(np.count_nonzero(mask) * np.prod(level.lattice.spacing) / SPECKLE_CELL, 1.0)
+    observations = max(np.count_nonzero(mask) * task.spacing**2 / SPECKLE_CELL, 1.0)
     noise = 2.0 * max(1.0 - similarity.value, 1e-3) / observations
     scale = np.outer(SCALE, SCALE)
     inverse_curvature = np.linalg.inv(scale * curvature + noise / UNKNOWN**2 * np.eye(6))
