@@ -1,7 +1,7 @@
 """From single results to a state: what may be shown as right, what is held for a moment, and when to fall silent.
 
-The gate judges one result, the supervisor the stream of them. It starts to trust after several good results in a row, it
-holds the last trusted one for a moment when a result is bad, with a covariance that grows, and then says that it is lost.
+The gate judges one result, the supervisor the stream of them. It starts to trust after several good results in a row.
+When a result is bad it holds the last trusted one for a moment, with a covariance that grows, and then says it is lost.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Verdict:
     """What becomes of one image.
 
     ``broadcast`` is the organ's motion C (4, 4) to put on TF, if any, and ``covariance`` (6, 6) that of the pose that
-    belongs to it, in the axes it was given in. ``age`` is the time in s since the last accepted image, None without one.
+    belongs to it, in the axes it was given in. ``age`` is the time in s since the last accepted image, None if there
+    was none.
     """
 
     state: State

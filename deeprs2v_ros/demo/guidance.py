@@ -1,0 +1,166 @@
+"""What the physician sees: the live frame, the 3D-US slice without and with the correction, and their blend."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Circle
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from deeprs2v_ros.demo.accuracy import at_rest, distances, registered_target
+from deeprs2v_ros.demo.recording import Recording, Status, read_pictures
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array, apply, inverse
+from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
+from deeprs2v_ros.imaging.volume import Volume, read_volume
+
+CORRECTED, UNCORRECTED = "#56B4E9", "#E69F00"
+"""Sky blue and orange, which every kind of colour vision tells apart."""
+
+_BACKGROUND, _TEXT = "#0d1117", "#e6edf3"
+_BAR = 20.0  # mm
+_PANEL, _CAPTION, _HEADING = 4.3, 0.55, 0.4  # inches: a panel's width, the heights of a row's caption and the titles
+_TITLES = (
+    "Live 2D ultrasound",
+    "3D-US slice, arm tracking alone",
+    "3D-US slice, registered",
+    "Live and registered slice, blended",
+)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Where a sphere shows in an image plane: ``centre`` (x, y) and ``radius`` in mm; ``radius`` is 0 if it does not.
+
+    The sphere's centre lies ``offset`` mm behind the plane.
+    """
+
+    centre: Array
+    radius: float
+    offset: float
+
+
+def outline(target: Array, radius: float, volume_from_image: Array) -> Outline:
+    """The cut of a sphere about ``target`` (3,), in the volume frame, with the plane of an image."""
+    x, y, z = apply(inverse(volume_from_image), target)
+    return Outline(np.array([x, y]), float(np.sqrt(max(radius**2 - z**2, 0.0))), float(z))
+
+
+def choose_moments(recording: Recording) -> list[tuple[str, Status]]:
+    """An accepted image on which the organ was far from rest, and one on which it was near to it, each with its name.
+
+    The more of the target their planes show, the better. Raises InputError if no registration was accepted.
+    """
+    points = registered_target(recording)
+    known = set(points.stamps.tolist())
+    accepted = [status for status in recording.statuses if status.accepted and status.stamp in known]
+    if not accepted:
+        raise InputError("no image was registered, so there is nothing to show")
+    moved = distances(at_rest(recording, points.stamps), recording.truth)
+    radius = recording.target_radius
+    cuts = [outline(recording.target_in_volume, radius, status.registered).radius for status in accepted]
+    shown = np.array(cuts) / radius + 1e-3  # share of the target that shows
+    breathed_in, breathed_out = (shown * moved).argmax(), (shown / (1.0 + moved)).argmax()
+    return [("Breathed in", accepted[int(breathed_in)]), ("Breathed out", accepted[int(breathed_out)])]
+
+
+def guidance_picture(recording: Recording, bag: Path, pixel_size: tuple[float, float]) -> bytes:
+    """PNG with one row for each of `choose_moments`. ``pixel_size`` is (x, y) in mm.
+
+    Raises InputError if nothing was registered, or the recorded volume cannot be read.
+    """
+    volume = read_volume(recording.volume_file)
+    moments = choose_moments(recording)
+    rows, columns = read_pictures(bag, moments[0][1].stamp)["us/image"].shape
+    panel = _PANEL * rows * pixel_size[1] / (columns * pixel_size[0])
+    heights = (_HEADING, *(panel + _CAPTION for _ in moments))
+    figure = Figure(figsize=(len(_TITLES) * _PANEL, sum(heights)), facecolor=_BACKGROUND)
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
+    for part in parts:
+        part.set_facecolor(_BACKGROUND)
+    for number, title in enumerate(_TITLES):
+        place = (number + 0.5) / len(_TITLES)
+        parts[0].text(place, 0.0, title, color=_TEXT, fontsize=14, ha="center", va="bottom")
+    for part, (name, status) in zip(parts[1:], moments, strict=True):
+        _row(part, name, status, recording, read_pictures(bag, status.stamp), volume, pixel_size)
+        part.subplots_adjust(0.004, 0.0, 0.996, panel / (panel + _CAPTION), wspace=0.02)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120, facecolor=_BACKGROUND, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _row(
+    part: SubFigure,
+    name: str,
+    status: Status,
+    recording: Recording,
+    pictures: dict[str, NDArray[np.uint8]],
+    volume: Volume,
+    pixel_size: tuple[float, float],
+) -> None:
+    frame = pictures["us/image"]
+    target, radius = recording.target_in_volume, recording.target_radius
+    right = outline(target, radius, status.registered)
+    wrong = outline(target, radius, status.tracked)
+    slices = [
+        frame,
+        _reslice(volume, frame, status.tracked, pixel_size),
+        pictures.get("registration/slice", frame * 0),
+        pictures.get("registration/blend", np.stack([frame] * 3, axis=-1)),
+    ]
+    rows, columns = frame.shape
+    width, height = columns * pixel_size[0], rows * pixel_size[1]
+    extent = (-pixel_size[0] / 2, width - pixel_size[0] / 2, height - pixel_size[1] / 2, -pixel_size[1] / 2)
+    for axes, picture in zip(part.subplots(1, len(slices)), slices, strict=True):
+        axes.imshow(picture, extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
+        axes.set_axis_off()
+        _scale_bar(axes, width, height)
+    axes = part.get_axes()
+    _draw(axes[1], wrong, radius, UNCORRECTED, "--")
+    _draw(axes[2], right, radius, CORRECTED, "-")
+    _draw(axes[3], right, radius, CORRECTED, "-")
+    _draw(axes[3], wrong, radius, UNCORRECTED, "--")
+    points = registered_target(recording)
+    chosen = points.stamps == status.stamp
+    error = distances(points, recording.truth)[chosen][0]
+    before = distances(at_rest(recording, points.stamps), recording.truth)[chosen][0]
+    seconds = (status.stamp - recording.images.min()) / 1e9
+    part.text(
+        0.006, 0.97,
+        f"{name}, at {seconds:.1f} s:  tumour drawn {error:.1f} mm from where it is; "
+        f"without the correction {before:.1f} mm{_away(wrong)}",
+        color=_TEXT, fontsize=15, ha="left", va="top",
+    )  # fmt: skip
+
+
+def _away(cut: Outline) -> str:
+    return "" if cut.radius else f", and {abs(cut.offset):.0f} mm out of this plane"
+
+
+def _reslice(
+    volume: Volume, frame: NDArray[np.uint8], volume_from_image: Array, pixel_size: tuple[float, float]
+) -> NDArray[np.uint8]:
+    lattice = Lattice(frame.shape, pixel_size, (0.0, 0.0))
+    array = np.where(volume.array == 0, np.nan, volume.array).astype(np.float32)
+    sampled = SampledVolume(array, np.linalg.inv(volume.volume_from_voxel))
+    found = take_slice(sampled, lattice, volume_from_image, np.ones(frame.shape, dtype=bool))
+    return np.clip(found.values, 0, 255).astype(np.uint8)
+
+
+def _draw(axes: Axes, cut: Outline, radius: float, colour: str, line: str) -> None:
+    """The outline; of a sphere that does not meet the plane, its whole outline, dotted, as seen from in front."""
+    shown, style = (cut.radius, line) if cut.radius else (radius, ":")
+    edge = [withStroke(linewidth=3.4, foreground="black", alpha=0.55)]
+    axes.add_patch(Circle(cut.centre, shown, fill=False, color=colour, linestyle=style, linewidth=2, path_effects=edge))
+
+
+def _scale_bar(axes: Axes, width: float, height: float) -> None:
+    left, low = 0.03 * width, 0.965 * height
+    axes.plot([left, left + _BAR], [low, low], color=_TEXT, linewidth=3, solid_capstyle="butt")
+    axes.text(left + _BAR / 2, low - 0.015 * height, f"{_BAR:g} mm", color=_TEXT, fontsize=10, ha="center", va="bottom")

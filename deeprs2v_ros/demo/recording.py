@@ -1,0 +1,195 @@
+"""A recording of the running nodes, read from a rosbag2 directory. Lengths in mm, times in ns since the epoch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.highlevel import AnyReader, AnyReaderError
+from scipy.spatial.transform import Rotation
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array, rigid
+
+Stamps = NDArray[np.int64]
+
+_PICTURES = ("/us/image", "/registration/slice", "/registration/blend")
+_POINTS = ("/simulation/target", "/monitor/target", "/monitor/target_now")
+_NEEDED = ("/us/image", "/registration/status", "/simulation/target", "/tf_static", "/volume/file", "/volume/markers")
+_READ = {*_NEEDED, *_POINTS, "/joint_states", "/tf"}
+_MM_PER_M = 1e3
+_NS_PER_S = 10**9
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of one image. ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns."""
+
+    stamp: int
+    state: str
+    accepted: bool
+    reason: str
+    tracked: Array
+    registered: Array
+    motion: Array
+    latency: float
+
+
+@dataclass(frozen=True)
+class Points:
+    """Positions (N, 3) in base_link, mm, at ``stamps`` (N,)."""
+
+    stamps: Stamps
+    positions: Array
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One run of the nodes.
+
+    ``images`` are the stamps of the ultrasound images and ``images_received`` when they were recorded; ``broadcasts``
+    the stamps of the corrections on TF and ``broadcasts_received`` likewise; ``encoders`` the stamps of the joint
+    states. ``truth``, ``target`` and ``target_now`` are where the target was, where it was looked up for each image,
+    and where it was looked up as the latest known. ``end`` is the time of the last message of all.
+
+    ``target_in_volume`` (3,) is the target's place in the volume and ``target_radius`` its size.
+    """
+
+    images: Stamps
+    images_received: Stamps
+    statuses: tuple[Status, ...]
+    broadcasts: Stamps
+    broadcasts_received: Stamps
+    encoders: Stamps
+    truth: Points
+    target: Points
+    target_now: Points
+    end: int
+    base_from_volume: Array
+    target_in_volume: Array
+    target_radius: float
+    volume_file: Path
+
+
+def read_recording(bag: str | Path) -> Recording:
+    """Read the rosbag2 directory ``bag``. Raises InputError, naming it, if it is missing, unreadable or incomplete."""
+    found: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+    with _opened(bag) as reader:
+        connections = [connection for connection in reader.connections if connection.topic in _READ]
+        for connection, received, data in reader.messages(connections) if connections else ():
+            found[connection.topic].append((received, reader.deserialize(data, connection.msgtype)))
+        end = reader.end_time
+    for topic in _NEEDED:
+        if not found[topic]:
+            raise InputError(f"{bag}: no message on {topic[1:]}")
+
+    fixed = {t.child_frame_id: t.transform for _, m in found["/tf_static"] for t in m.transforms}
+    for child in ("us_volume", "tumor"):
+        if child not in fixed:
+            raise InputError(f"{bag}: no transform of {child} on tf_static")
+    images = [(_stamp(message.header), received) for received, message in found["/us/image"]]
+    broadcasts = [
+        (_stamp(transform.header), received)
+        for received, message in found["/tf"]
+        for transform in message.transforms
+        if transform.child_frame_id == "us_volume_corrected"
+    ]
+    truth, target, target_now = (_points(message for _, message in found[topic]) for topic in _POINTS)
+    return Recording(
+        *_columns(images),
+        statuses=tuple(_status(message) for _, message in found["/registration/status"]),
+        broadcasts=_columns(broadcasts)[0],
+        broadcasts_received=_columns(broadcasts)[1],
+        encoders=np.array([_stamp(message.header) for _, message in found["/joint_states"]], dtype=np.int64),
+        truth=truth,
+        target=target,
+        target_now=target_now,
+        end=end,
+        base_from_volume=_matrix(fixed["us_volume"].translation, fixed["us_volume"].rotation),
+        target_in_volume=_vector(fixed["tumor"].translation),
+        target_radius=_radius(bag, found["/volume/markers"][-1][1].markers),
+        volume_file=Path(found["/volume/file"][-1][1].data),
+    )
+
+
+def read_pictures(bag: str | Path, stamp: int) -> dict[str, NDArray[np.uint8]]:
+    """The image with ``stamp`` and what the registration made of it, by topic: ``us/image``, ``registration/slice``
+    (rows, columns) and ``registration/blend`` (rows, columns, 3), whichever there are.
+
+    Raises InputError, naming ``bag``, if it is missing or unreadable.
+    """
+    pictures = {}
+    with _opened(bag) as reader:
+        connections = [connection for connection in reader.connections if connection.topic in _PICTURES]
+        after = (stamp - _NS_PER_S, stamp + 5 * _NS_PER_S)
+        for connection, _, data in reader.messages(connections, *after) if connections else ():
+            message: Any = reader.deserialize(data, connection.msgtype)
+            if _stamp(message.header) == stamp:
+                rows = np.asarray(message.data).reshape(message.height, message.step)
+                channels = 3 if message.encoding == "rgb8" else 1
+                picture = rows[:, : message.width * channels]
+                colours = picture.reshape(message.height, message.width, channels)
+                pictures[connection.topic[1:]] = colours if channels == 3 else picture
+    return pictures
+
+
+@contextmanager
+def _opened(bag: str | Path) -> Iterator[AnyReader]:
+    try:
+        with AnyReader([Path(bag)]) as reader:
+            yield reader
+    except FileNotFoundError:
+        raise InputError(f"{bag}: there is no bag") from None
+    except AnyReaderError as error:
+        raise InputError(f"{bag}: is not a bag that can be read ({error})") from error
+
+
+def _status(message: Any) -> Status:
+    # The names of the states are constants of the message, which the bag's own definition knows.
+    names = {value: name for name, value in vars(type(message)).items() if name.isupper()}
+    poses = (message.tracked_pose, message.pose, message.organ_motion)
+    return Status(
+        _stamp(message.header),
+        names[message.state],
+        bool(message.accepted),
+        message.reason,
+        *(_matrix(pose.position, pose.orientation) for pose in poses),
+        latency=message.latency_published * _NS_PER_S,
+    )
+
+
+def _points(messages: Iterable[Any]) -> Points:
+    messages = list(messages)
+    stamps = np.array([_stamp(message.header) for message in messages], dtype=np.int64)
+    return Points(stamps, np.array([_vector(message.point) for message in messages]).reshape(-1, 3))
+
+
+def _columns(pairs: list[tuple[int, int]]) -> tuple[Stamps, Stamps]:
+    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _radius(bag: str | Path, markers: list[Any]) -> float:
+    for marker in markers:
+        if marker.header.frame_id == "tumor":
+            return marker.scale.x / 2.0 * _MM_PER_M
+    raise InputError(f"{bag}: no marker of the target on volume/markers")
+
+
+def _stamp(header: Any) -> int:
+    return header.stamp.sec * _NS_PER_S + header.stamp.nanosec
+
+
+def _vector(point: Any) -> Array:
+    return np.array([point.x, point.y, point.z]) * _MM_PER_M
+
+
+def _matrix(position: Any, orientation: Any) -> Array:
+    quaternion = [orientation.x, orientation.y, orientation.z, orientation.w]
+    return rigid(Rotation.from_quat(quaternion).as_matrix(), _vector(position))

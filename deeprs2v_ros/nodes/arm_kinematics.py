@@ -1,0 +1,53 @@
+"""Node arm_kinematics: from joint states to TF, base_link to us_probe and us_image."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.nodes import qos
+from deeprs2v_ros.nodes.conversions import joints_from_message, transform_messages
+from deeprs2v_ros.nodes.running import run
+from deeprs2v_ros.nodes.scene import declare_arm, declare_images
+
+PERIOD_OF_WARNINGS = 2.0  # s
+
+
+class ArmKinematics(Node):
+    """Broadcasts every joint of the arm, the fixed ones once, and publishes the arm's description for RViz."""
+
+    def __init__(self, **options: Any) -> None:
+        """Raise InputError for an arm that cannot be used; ``options`` are those of rclpy's Node."""
+        super().__init__("arm_kinematics", **options)
+        images = declare_images(self)
+        self._chain = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face).chain
+        self._fixed = StaticTransformBroadcaster(self)
+        self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
+        self._moving = TransformBroadcaster(self)
+        self._description = self.create_publisher(String, "robot_description", qos.LATCHED)
+        self._description.publish(String(data=Path(self._chain.source).read_text(encoding="utf-8")))
+        self._subscription = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINTS)
+
+    def _on_joints(self, message: JointState) -> None:
+        try:
+            transforms = self._chain.moving_transforms(joints_from_message(message, self._chain))
+        except InputError as error:
+            self.get_logger().warning(f"joint state ignored: {error}", throttle_duration_sec=PERIOD_OF_WARNINGS)
+            return
+        self._moving.sendTransform(transform_messages(transforms, message.header.stamp))
+
+
+def main() -> int:
+    """Run the node."""
+    return run(ArmKinematics)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""The one place where the core's millimetres and arrays become metres and messages, and back.
+
+Stamps are whole nanoseconds: a float of seconds since 1970 is good to a quarter of a microsecond only, and two stamps
+have to compare as equal or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time as Stamp
+from cv_bridge import CvBridge, CvBridgeError
+from geometry_msgs.msg import Point, PointStamped, Pose, Transform, TransformStamped
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import Image, JointState
+
+from deeprs2v_ros.arm.chain import Chain, LinkTransform
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array, rigid
+
+METRES = 1e-3
+"""One millimetre."""
+SECOND = 1_000_000_000
+"""In nanoseconds."""
+
+_BRIDGE = CvBridge()
+
+
+def nanoseconds(stamp: Stamp) -> int:
+    """A message's stamp as a whole number."""
+    return stamp.sec * SECOND + stamp.nanosec
+
+
+def stamp_message(time: int) -> Stamp:
+    """Nanoseconds as a message's stamp."""
+    return Stamp(sec=time // SECOND, nanosec=time % SECOND)
+
+
+def transform_messages(transforms: Sequence[LinkTransform], stamp: Stamp) -> list[TransformStamped]:
+    """Transforms (mm) of children in their parents, all at one ``stamp``, in metres."""
+    places = np.array([each.parent_from_child for each in transforms])
+    translations = (METRES * places[:, :3, 3]).tolist()
+    rotations = Rotation.from_matrix(places[:, :3, :3]).as_quat().tolist()
+    messages = []
+    for each, translation, rotation in zip(transforms, translations, rotations, strict=True):
+        message = TransformStamped(child_frame_id=each.child)
+        message.header.stamp, message.header.frame_id = stamp, each.parent
+        to, turn = message.transform.translation, message.transform.rotation
+        to.x, to.y, to.z = translation
+        turn.x, turn.y, turn.z, turn.w = rotation
+        messages.append(message)
+    return messages
+
+
+def transform_from_message(message: Transform) -> Array:
+    """The 4x4 (mm) of a transform message."""
+    to, turn = message.translation, message.rotation
+    return transform_from_numbers((to.x, to.y, to.z), (turn.x, turn.y, turn.z, turn.w), "transform")
+
+
+def transform_from_numbers(xyz: Sequence[float], xyzw: Sequence[float], where: str) -> Array:
+    """The 4x4 (mm) of a translation in metres and a quaternion, which has to have unit length up to rounding.
+
+    Raises InputError naming ``where`` otherwise.
+    """
+    if not np.isfinite([*xyz, *xyzw]).all() or abs(np.linalg.norm(xyzw) - 1.0) > 1e-2:
+        raise InputError(f"{where}: {list(xyz)} and the quaternion {list(xyzw)} are no rigid transform")
+    return rigid(Rotation.from_quat(xyzw).as_matrix(), np.array(xyz) / METRES)
+
+
+def pose_message(transform: Array) -> Pose:
+    """A transform (4, 4) mm as a pose in metres."""
+    message = Pose()
+    position, turn = message.position, message.orientation
+    position.x, position.y, position.z = (METRES * transform[:3, 3]).tolist()
+    turn.x, turn.y, turn.z, turn.w = Rotation.from_matrix(transform[:3, :3]).as_quat().tolist()
+    return message
+
+
+def transform_from_pose(message: Pose) -> Array:
+    """The 4x4 (mm) of a pose message."""
+    position, turn = message.position, message.orientation
+    return transform_from_numbers((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w), "pose")
+
+
+def point_message(point: ArrayLike, frame: str, stamp: Stamp) -> PointStamped:
+    """A point (3,) mm in ``frame``."""
+    x, y, z = (METRES * np.asarray(point, dtype=float)).tolist()
+    message = PointStamped(point=Point(x=x, y=y, z=z))
+    message.header.frame_id, message.header.stamp = frame, stamp
+    return message
+
+
+def turned_covariance(covariance: Array, parent_from_frame: Array) -> Array:
+    """Covariance (6, 6) of a small motion along the axes of a frame, along the axes of its parent instead.
+
+    ``parent_from_frame`` (4, 4) gives the rotation: translations and rotation vectors turn alike. The point about which
+    the motion is taken stays the same.
+    """
+    both = np.kron(np.eye(2), parent_from_frame[:3, :3])
+    return both @ covariance @ both.T
+
+
+def covariance_message(covariance: Array) -> NDArray[np.float64]:
+    """Covariance (6, 6) of a small motion in mm and rad, as 36 numbers in m and rad."""
+    units = np.array([METRES] * 3 + [1.0] * 3)
+    return (units[:, None] * covariance * units).ravel()
+
+
+def image_message(image: NDArray[np.uint8], encoding: str, frame: str, stamp: Stamp) -> Image:
+    """An image (rows, columns) mono8 or (rows, columns, 3) rgb8."""
+    message = _BRIDGE.cv2_to_imgmsg(image, encoding)
+    message.header.frame_id, message.header.stamp = frame, stamp
+    return message
+
+
+def image_from_message(message: Image) -> NDArray[np.uint8]:
+    """Grey levels (rows, columns) of an image message of any encoding. Raises InputError if it cannot be read."""
+    try:
+        return np.ascontiguousarray(_BRIDGE.imgmsg_to_cv2(message, "mono8"))
+    except CvBridgeError as error:
+        raise InputError(f"image: {error}") from error
+
+
+def joint_state(joints: Mapping[str, float], chain: Chain, stamp: Stamp) -> JointState:
+    """Joint values (rad, mm) as a message (rad, m)."""
+    message = JointState(name=list(joints))
+    message.position = [value * _unit(chain, name) for name, value in joints.items()]
+    message.header.stamp = stamp
+    return message
+
+
+def joints_from_message(message: JointState, chain: Chain) -> dict[str, float]:
+    """Joint values (rad, mm) of a message. Raises InputError when it has not one position for each name."""
+    if len(message.name) != len(message.position):
+        raise InputError(f"joint_states: {len(message.name)} names with {len(message.position)} positions")
+    return {name: value / _unit(chain, name) for name, value in zip(message.name, message.position, strict=True)}
+
+
+def _unit(chain: Chain, name: str) -> float:
+    joint = chain.joints.get(name)
+    return METRES if joint is not None and joint.kind == "prismatic" else 1.0

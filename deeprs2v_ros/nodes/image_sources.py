@@ -1,0 +1,149 @@
+"""Where images come from: each source makes the next image, with the time at which it is, was or will be acquired.
+
+Times are whole nanoseconds on the clock of whoever asks, a function that tells the time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array, split_pixel_transform
+from deeprs2v_ros.imaging.sequence import read_sequence
+from deeprs2v_ros.simulation.cart import Cart
+
+SECOND = 1_000_000_000
+FLIPS = {"horizontal": 1, "vertical": 0, "both": -1}
+VIDEO_RATE = 25.0  # images per second of a file that does not say
+PAUSE = 0.5  # s between the end of a sequence and its next beginning
+
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image (rows, columns) acquired at ``stamp``; its pose, and where the target truly is (mm), if known."""
+
+    image: NDArray[np.uint8]
+    stamp: int
+    volume_from_image: Array | None = None
+    target_in_base: Array | None = None
+
+
+class SceneSource:
+    """Image k of a cart's scene is taken at the time k / rate, whoever asks: its encoders agree."""
+
+    def __init__(self, cart: Cart) -> None:
+        self._cart = cart
+        self._period = Fraction(SECOND) / Fraction(cart.scene.rate)
+
+    def __str__(self) -> str:
+        return "the scene"
+
+    def next(self, clock: Clock) -> Frame:
+        """The next image that is still to come."""
+        index = math.floor(clock() / self._period) + 1
+        seconds = index / self._cart.scene.rate
+        return Frame(
+            self._cart.image(index), round(index * self._period), target_in_base=self._cart.target_in_base(seconds)
+        )
+
+
+class SequenceSource:
+    """A recorded sequence with its poses, at the pace at which it was recorded, again and again."""
+
+    def __init__(self, path: str, shape: tuple[int, int], pixel_size: tuple[float, float]) -> None:
+        """Raise InputError when frames have not this ``shape`` or ``pixel_size`` (x, y) mm, or times do not grow."""
+        self._path = path
+        self._sequence = read_sequence(path)
+        if self._sequence.frames.shape[1:] != shape:
+            found = self._sequence.frames.shape[1:]
+            raise InputError(f"{path}: its frames have {found} pixels, image.rows and image.columns are {shape}")
+        if (np.diff(self._sequence.timestamps) <= 0.0).any():
+            raise InputError(f"{path}: the time stamps of its frames do not grow")
+        self._poses: list[Array | None] = []
+        for number, transform in enumerate(self._sequence.world_from_pixel):
+            pose, image_from_pixel = split_pixel_transform(transform)
+            if self._sequence.valid[number] and not np.allclose(np.diag(image_from_pixel)[:2], pixel_size, rtol=1e-3):
+                raise InputError(
+                    f"{path}: the pixels of frame {number} are not of image.pixel_size, {list(pixel_size)} mm"
+                )
+            self._poses.append(pose if self._sequence.valid[number] else None)
+        self._next, self._origin = 0, 0
+
+    def __str__(self) -> str:
+        return self._path
+
+    def next(self, clock: Clock) -> Frame:
+        """The next frame; it starts again where the sequence ends, and where the clock has jumped."""
+        now, times = clock(), self._sequence.timestamps
+        stamp = self._origin + round((times[self._next] - times[0]) * SECOND)
+        if self._next == 0 or abs(stamp - now) > (np.diff(times).max(initial=0.0) + PAUSE) * SECOND:
+            self._next, stamp = 0, now + round(PAUSE * SECOND)
+            self._origin = stamp
+        frame = Frame(self._sequence.frames[self._next], stamp, self._poses[self._next])
+        self._next = (self._next + 1) % len(times)
+        return frame
+
+
+class VideoSource:
+    """A frame grabber by its number, or a video file at its own pace, again and again."""
+
+    def __init__(self, device: str, flip: str, crop: tuple[int, ...], shape: tuple[int, int]) -> None:
+        """Raise InputError when it cannot be opened, and for images that, cropped, have not the right ``shape``.
+
+        ``flip`` mirrors the images: none, horizontal, vertical or both. ``crop`` is (left, top, width, height), zeros
+        for the whole image.
+        """
+        self._device, self._flip, self._crop, self._shape = device, FLIPS.get(flip), crop, shape
+        if len(crop) != 4 or min(crop) < 0:
+            raise InputError(f"parameter video.crop: is {list(crop)}, not [left, top, width, height]")
+        self._live = device.isdigit()
+        self._capture = cv2.VideoCapture(int(device) if self._live else device)
+        if not self._capture.isOpened():
+            raise InputError(f"parameter video.device: {device} cannot be opened as a video")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self._period = round(SECOND / (rate if rate > 0.0 else VIDEO_RATE))
+        self._stamp = 0
+        first = self._read()
+        if first is None:
+            raise InputError(f"{device}: shows no image")
+        if first.shape != shape:
+            raise InputError(f"{device}: its images, cropped, have {first.shape} pixels, not {shape}")
+
+    def __str__(self) -> str:
+        return self._device
+
+    def next(self, clock: Clock) -> Frame | None:
+        """The next image; None if there is none, or not of the right size."""
+        image = self._read()
+        now = clock()  # reading blocks until the machine has shown a new picture
+        if image is None or image.shape != self._shape:
+            return None
+        if self._live:
+            return Frame(image, now)
+        self._stamp += self._period
+        if not now - self._period < self._stamp <= now + 2 * self._period:
+            self._stamp = now + self._period
+        return Frame(image, self._stamp)
+
+    def _read(self) -> NDArray[np.uint8] | None:
+        there, image = self._capture.read()
+        if not there and not self._live:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            there, image = self._capture.read()
+        if not there:
+            return None
+        left, top, width, height = self._crop
+        if width and height:
+            image = image[top : top + height, left : left + width]
+        if image.ndim == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        return np.ascontiguousarray(image if self._flip is None else cv2.flip(image, self._flip))

@@ -1,0 +1,86 @@
+"""Pictures for the physician: the frame, the slice of the volume that belongs to it, both in one, and the tumour."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.geometry import Array, apply, inverse
+from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
+from deeprs2v_ros.imaging.volume import Volume
+
+OUTLINE = (255, 210, 0)
+WARNING = (230, 30, 30)
+
+Picture = NDArray[np.uint8]
+
+
+class Slicer:
+    """Shows a sampled ``volume`` on planes the size of a frame.
+
+    ``mask`` (rows, columns) is the frames' valid area, ``pixel_size`` (x, y) mm. Every second pixel is sampled, which
+    is still finer than voxels are, and the rest interpolated.
+    """
+
+    def __init__(self, volume: SampledVolume, mask: NDArray[np.bool_], pixel_size: tuple[float, float]) -> None:
+        self._volume, self._shape = volume, mask.shape
+        self._mask = np.ascontiguousarray(mask[::2, ::2])
+        # The middle of two by two pixels, so that enlarging by two brings every value to its pixel.
+        x, y = pixel_size
+        self._lattice = Lattice(self._mask.shape, (2.0 * x, 2.0 * y), (0.5 * x, 0.5 * y))
+
+    def slice(self, volume_from_image: Array) -> Picture:
+        """The slice (rows, columns) at a pose (4, 4) mm; 0 where there is nothing."""
+        values = take_slice(self._volume, self._lattice, volume_from_image, self._mask).values
+        grey = np.clip(255.0 * values, 0.0, 255.0).astype(np.uint8)
+        rows, columns = self._shape
+        return cv2.resize(grey, None, fx=2.0, fy=2.0, interpolation=cv2.INTER_LINEAR)[:rows, :columns]
+
+
+def blend(frame: Picture, volume_slice: Picture) -> Picture:
+    """Frame in magenta and slice in green (rows, columns, 3): where they agree, the picture is grey."""
+    return np.dstack([frame, volume_slice, frame])
+
+
+def draw_outline(picture: Picture, centre: Array, radius: float, pixel_size: tuple[float, float]) -> None:
+    """Draw where the plane of the picture cuts a sphere about ``centre`` (3,), in the image frame; mm."""
+    squared = radius**2 - centre[2] ** 2
+    if squared <= 0.0:
+        return
+    shift = 4  # bits of a pixel's fraction
+    place = [round(centre[axis] / pixel_size[axis] * 2**shift) for axis in (0, 1)]
+    axes = [round(np.sqrt(squared) / size * 2**shift) for size in pixel_size]
+    if max(map(abs, place)) < 2**20:
+        cv2.ellipse(picture, place, axes, 0.0, 0.0, 360.0, OUTLINE, 2, cv2.LINE_AA, shift)
+
+
+def point_in_image(point: Array, volume_from_image: Array) -> Array:
+    """A point (3,) of the volume in the image frame of a registered pose (4, 4); mm."""
+    return apply(inverse(volume_from_image), point)
+
+
+def refused(frame: Picture, reason: str) -> Picture:
+    """The frame alone in grey (rows, columns, 3), with a red border and the ``reason``: not to be trusted."""
+    picture = np.dstack([frame] * 3)
+    rows, columns = frame.shape
+    width = max(2, rows // 100)
+    cv2.rectangle(picture, (0, 0), (columns - 1, rows - 1), WARNING, width)
+    size = rows / 600.0
+    cv2.putText(picture, reason, (3 * width, rows - 3 * width), cv2.FONT_HERSHEY_SIMPLEX, size, WARNING, 1, cv2.LINE_AA)
+    return picture
+
+
+def three_slices(volume: Volume) -> Picture:
+    """The middle slices across z, y and x, side by side on black, in pixels of the volume's smallest spacing."""
+    array = volume.array.astype(np.float32) * np.float32(255.0 / volume.array.max())
+    z, y, x = (size // 2 for size in array.shape)
+    step = volume.spacing.min()
+    dx, dy, dz = volume.spacing / step
+    slices = [(array[z], dx, dy), (array[:, y], dx, dz), (array[:, :, x], dy, dz)]
+    pictures = [
+        cv2.resize(each, None, fx=across, fy=down, interpolation=cv2.INTER_LINEAR) for each, across, down in slices
+    ]
+    height = max(picture.shape[0] for picture in pictures)
+    padded = [np.pad(picture, ((0, height - picture.shape[0]), (0, 0))) for picture in pictures]
+    return np.clip(np.hstack(padded), 0.0, 255.0).astype(np.uint8)

@@ -1,0 +1,65 @@
+"""Publishes the pictures of the registration node, to those who look."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from tf2_ros import Buffer, TransformException
+
+from deeprs2v_ros.nodes import qos
+from deeprs2v_ros.nodes.conversions import METRES, image_message, stamp_message, transform_from_message
+from deeprs2v_ros.nodes.frames import CORRECTED, IMAGE, TUMOR
+from deeprs2v_ros.nodes.overlay import Slicer, blend, draw_outline, point_in_image, refused
+from deeprs2v_ros.nodes.parameters import declare_positive
+from deeprs2v_ros.registration.supervisor import Verdict
+from deeprs2v_ros.registration.tracker import Registration
+
+
+class Pictures:
+    """``registration/slice`` and ``registration/blend``, of images with ``pixel_size`` (x, y) mm."""
+
+    def __init__(self, node: Node, pixel_size: tuple[float, float]) -> None:
+        self._pixel_size = pixel_size
+        self._radius = declare_positive(node, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
+        self._slice = node.create_publisher(Image, "registration/slice", qos.IMAGES)
+        self._blend = node.create_publisher(Image, "registration/blend", qos.IMAGES)
+
+    def publish(
+        self,
+        stamp: int,
+        frame: NDArray[np.uint8],
+        verdict: Verdict,
+        result: Registration | None,
+        slicer: Slicer | None,
+        buffer: Buffer,
+    ) -> None:
+        """Show what became of ``frame``. Only an accepted result is shown as right."""
+        wanted = [publisher.get_subscription_count() > 0 for publisher in (self._slice, self._blend)]
+        if not any(wanted):
+            return
+        time = stamp_message(stamp)
+        if verdict.accepted and result is not None and slicer is not None:
+            volume_slice = slicer.slice(result.registered)
+            picture = blend(frame, volume_slice)
+            tumour = _tumour(buffer)
+            if tumour is not None:
+                draw_outline(picture, point_in_image(tumour, result.registered), self._radius, self._pixel_size)
+        else:
+            volume_slice = np.zeros_like(frame)
+            picture = refused(frame, verdict.reason)
+        if wanted[0]:
+            self._slice.publish(image_message(volume_slice, "mono8", IMAGE, time))
+        if wanted[1]:
+            self._blend.publish(image_message(picture, "rgb8", IMAGE, time))
+
+
+def _tumour(buffer: Buffer) -> NDArray[np.float64] | None:
+    """Centre of the tumour in the volume (3,) mm, which never changes; None as long as nobody has said where it is."""
+    try:
+        message = buffer.lookup_transform(CORRECTED, TUMOR, Time())
+    except TransformException:
+        return None
+    return transform_from_message(message.transform)[:3, 3]

@@ -1,0 +1,110 @@
+"""What has to be there before an image can be registered: the volume, the valid area, and compiled code.
+
+Reading, smoothing and compiling take seconds, so they run in a thread while images go on coming in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.geometry import Array, apply, image_centre, rigid
+from deeprs2v_ros.imaging.mask import find_mask
+from deeprs2v_ros.imaging.volume import Volume, read_volume
+from deeprs2v_ros.nodes.overlay import Slicer
+from deeprs2v_ros.nodes.scene import ImageGeometry
+from deeprs2v_ros.registration.arrivals import Refusal
+from deeprs2v_ros.registration.settings import RegistrationSettings
+from deeprs2v_ros.registration.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that one volume needs; ``source`` is its file's name and SHA-256."""
+
+    tracker: Tracker
+    slicer: Slicer
+    source: str
+
+
+class Preparation:
+    """Collects what is needed and says what is still missing.
+
+    ``mask`` (rows, columns) may be None: it is then found from the first ``mask_frames`` images.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        images: ImageGeometry,
+        mask: NDArray[np.bool_] | None,
+        mask_frames: int,
+        settings: RegistrationSettings,
+        temporal: bool,
+    ) -> None:
+        self._executor, self._images = executor, images
+        self._mask, self._mask_frames = mask, mask_frames
+        self._settings, self._temporal = settings, temporal
+        self._frames: list[NDArray[np.uint8]] = []
+        self._path = ""
+        self._finding: Future[NDArray[np.bool_]] | None = None
+        self._loading: Future[Ready] | None = None
+        self.ready: Ready | None = None
+
+    def use_volume(self, path: str) -> None:
+        """Take another volume, whatever was prepared before."""
+        self._path, self._loading, self.ready = path, None, None
+
+    def advance(self, image: NDArray[np.uint8]) -> Refusal:
+        """Go on with one more ``image``. Refusal.NONE once everything is there, else what is missing.
+
+        Raises what reading the volume or finding the mask raised. Then the mask is looked for in the next images, and
+        another volume waited for.
+        """
+        if self.ready is not None:
+            return Refusal.NONE
+        if self._mask is None:
+            return self._find_mask(image)
+        if not self._path:
+            return Refusal.NO_VOLUME
+        if self._loading is None:
+            self._loading = self._executor.submit(self._load, self._path, self._mask)
+        if not self._loading.done():
+            return Refusal.STARTING
+        loading, self._loading = self._loading, None
+        if loading.exception() is not None:
+            self._path = ""
+        self.ready = loading.result()
+        return Refusal.NONE
+
+    def _find_mask(self, image: NDArray[np.uint8]) -> Refusal:
+        if self._finding is None:
+            self._frames.append(image)
+            if len(self._frames) >= self._mask_frames:
+                self._finding = self._executor.submit(find_mask, np.stack(self._frames))
+                self._frames = []
+        elif self._finding.done():
+            finding, self._finding = self._finding, None
+            self._mask = finding.result()
+        return Refusal.FINDING_MASK
+
+    def _load(self, path: str, mask: NDArray[np.bool_]) -> Ready:
+        volume = read_volume(path)
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        image_from_pixel = self._images.image_from_pixel
+        tracker = Tracker(volume, mask, image_from_pixel, self._settings, self._temporal)
+        slicer = Slicer(tracker.levels[-1].volume, mask, self._images.pixel_size)
+        amid = rigid(translation=_middle(volume) - image_centre(mask.shape, image_from_pixel))
+        tracker.register_frame(np.zeros(mask.shape, np.uint8), amid)  # compiles what is compiled
+        tracker.reset()
+        slicer.slice(amid)
+        return Ready(tracker, slicer, f"{Path(path).name} {digest}")
+
+
+def _middle(volume: Volume) -> Array:
+    return apply(volume.volume_from_voxel, (np.array(volume.size) - 1) / 2.0)

@@ -1,0 +1,14 @@
+"""Quality of service of the topics, in one place, since a publisher and its subscribers have to fit."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+JOINTS = QoSProfile(depth=50)
+IMAGES = QoSProfile(depth=5)
+"""What image publishers offer."""
+LIVE = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""How live images are received: an old one is of no use."""
+STATUS = QoSProfile(depth=100)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""For what holds until it is replaced: who comes later still gets it."""

@@ -1,0 +1,295 @@
+"""Node registration: registers every live image to the volume and broadcasts where the organ is now."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
+
+from deeprs2v_ros.arm.chain import LinkTransform
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array, image_centre, inverse
+from deeprs2v_ros.imaging.mask import read_mask
+from deeprs2v_ros.msg import RegistrationStatus
+from deeprs2v_ros.nodes import qos
+from deeprs2v_ros.nodes.clock import on_jump_back
+from deeprs2v_ros.nodes.conversions import (
+    SECOND,
+    image_from_message,
+    nanoseconds,
+    transform_from_message,
+    transform_messages,
+    turned_covariance,
+)
+from deeprs2v_ros.nodes.frames import CORRECTED, IMAGE, VOLUME
+from deeprs2v_ros.nodes.parameters import declare, declare_positive, declare_settings
+from deeprs2v_ros.nodes.pictures import Pictures
+from deeprs2v_ros.nodes.preparation import Preparation
+from deeprs2v_ros.nodes.running import run
+from deeprs2v_ros.nodes.scene import declare_images
+from deeprs2v_ros.nodes.status import Provenance, Timing, status_message
+from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
+from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
+from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings, Verdict
+from deeprs2v_ros.registration.tracker import Registration
+
+POLL_PERIOD = 0.002  # s
+
+_STOP, _JUMP = object(), object()
+
+
+class RegistrationNode(Node):
+    """One thread takes the images and registers the newest; every image received gets exactly one status.
+
+    The executor only queues what arrives, so nothing waits in it. The thread waits for the arm's transform at the stamp
+    of the image, registers, broadcasts the correction, publishes the status, and only then makes pictures.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
+        super().__init__("registration", **options)
+        self._images = declare_images(self)
+        self._centre = image_centre(self._images.shape, self._images.image_from_pixel)
+        mask_path = declare(self, "mask", "", "Valid area of an image, as an image file; empty: found from the images")
+        mask_frames = declare_positive(self, "mask_frames", 10, "Images from which the valid area is found")
+        gate = declare_settings(self, "gate", GateSettings())
+        temporal = declare(self, "temporal", True, "Start each image from the last organ motion")
+        self._supervisor = Supervisor(declare_settings(self, "trust", SupervisorSettings()))
+        self._deadline = declare_positive(self, "transform_deadline", 0.1, "Seconds to wait for the arm's transform")
+        tolerance = declare_positive(self, "future_tolerance", 0.1, "Seconds that a stamp may lie in the future")
+        frozen = declare(self, "frozen_distance", 2.0, "mm that the plane may move while the picture stands; 0: any")
+        self._image_timeout = declare_positive(self, "image_timeout", 1.0, "Seconds without an image that are too long")
+        self._pictures = Pictures(self, self._images.pixel_size)
+
+        self._stamps = StampCheck(round(tolerance * SECOND))
+        self._freeze = FreezeCheck(frozen, self._centre)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registration")
+        mask = read_mask(mask_path, self._images.shape) if mask_path else None
+        self._preparation = Preparation(
+            self._pool, self._images, mask, mask_frames, RegistrationSettings(gate=gate), temporal
+        )
+        self._configuration = _digest_of_parameters(self)
+
+        self._buffer = Buffer(node=self)
+        self._listener = TransformListener(self._buffer, self)
+        self._broadcaster = TransformBroadcaster(self)
+        self._status = self.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._jumps = 0
+        self._stopping = Event()
+        self._jump = on_jump_back(self, self._on_jump)
+        self._thread = Thread(target=self._work, name="registration", daemon=True)
+        self._thread.start()
+        self.create_subscription(String, "volume/file", lambda message: self._queue.put(message.data), qos.LATCHED)
+        self.create_subscription(Image, "us/image", self._on_image, qos.LIVE)
+
+    def destroy_node(self) -> None:
+        """Stop the thread first."""
+        self._stopping.set()
+        self._queue.put(_STOP)
+        self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
+        super().destroy_node()
+
+    # --- In the executor ---
+
+    def _on_image(self, message: Image) -> None:
+        if not self._thread.is_alive():
+            raise RuntimeError("the registration thread has ended")
+        self._queue.put((message, self._now(), monotonic()))
+
+    def _on_jump(self) -> None:
+        self._jumps += 1
+        self._queue.put(_JUMP)
+
+    # --- In the thread ---
+
+    def _work(self) -> None:
+        stale = True
+        while True:
+            try:
+                item = self._queue.get(timeout=self._image_timeout)
+            except Empty:
+                if not stale:
+                    stale = True
+                    self._on_stale()
+                continue
+            newest = None
+            while item is not None:
+                if item is _STOP:
+                    return
+                if item is _JUMP:
+                    newest = self._replace(newest, None, Refusal.CLOCK_JUMP)
+                    self._start_over()
+                elif isinstance(item, str):
+                    self.get_logger().info(f"volume {item}")
+                    self._preparation.use_volume(item)
+                    self._start_over()
+                else:
+                    stale = False
+                    message, received, since = item
+                    timing = Timing(nanoseconds(message.header.stamp), received)
+                    refusal = self._stamps.judge(timing.stamp, received)
+                    if refusal:
+                        self._aside(timing, refusal)
+                    else:
+                        newest = self._replace(newest, (message, timing, since), Refusal.SUPERSEDED)
+                item = None if self._queue.empty() else self._queue.get()
+            if newest is not None:
+                self._process(*newest)
+
+    def _replace(self, older: Any, newer: Any, refusal: Refusal) -> Any:
+        if older is not None:
+            self._aside(older[1], refusal)
+        return newer
+
+    def _start_over(self) -> None:
+        self._supervisor.reset()
+        self._stamps.reset()
+        self._freeze.reset()
+        if self._preparation.ready is not None:
+            self._preparation.ready.tracker.reset()
+
+    def _on_stale(self) -> None:
+        self._supervisor.stale()
+        self.get_logger().warning(f"no images for {self._image_timeout:g} s")
+        now = self._now()
+        self._publish_status(Timing(now, now), self._supervisor.aside(now, "IMAGE_STALE"))
+
+    def _process(self, message: Image, timing: Timing, since: float) -> None:
+        jumps = self._jumps
+        try:
+            image = image_from_message(message)
+        except InputError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=2.0)
+            self._conclude(timing, self._supervisor.bad(timing.stamp, Refusal.UNREADABLE.value))
+            return
+        if image.shape != self._images.shape:
+            self.get_logger().warning(
+                f"image of {image.shape} pixels, not {self._images.shape}", throttle_duration_sec=2.0
+            )
+            self._conclude(timing, self._supervisor.bad(timing.stamp, Refusal.WRONG_SIZE.value))
+            return
+        try:
+            missing = self._preparation.advance(image)
+        except InputError as error:
+            self.get_logger().error(str(error))
+            missing = Refusal.NO_VOLUME
+        except (MemoryError, OSError, RuntimeError) as error:
+            self._fault(error)
+            missing = Refusal.NO_VOLUME
+        if missing:
+            self._conclude(timing, self._supervisor.bad(timing.stamp, missing.value), image)
+            return
+        tracked = self._wait_for_transform(timing, since)
+        if tracked is None:
+            self._conclude(timing, self._supervisor.bad(timing.stamp, Refusal.NO_TRANSFORM.value), image)
+            return
+        self._supervisor.initialise()
+        if self._freeze.frozen(image, tracked):
+            verdict = self._supervisor.bad(timing.stamp, Refusal.FROZEN.value)
+            self._conclude(timing, verdict, image, tracked)
+            return
+        result = self._register(image, tracked)
+        timing.correction = self._now()
+        if jumps != self._jumps:
+            verdict = self._supervisor.aside(timing.stamp, Refusal.CLOCK_JUMP.value)
+        elif result is None:
+            verdict = self._supervisor.bad(timing.stamp, "")
+        elif result.accepted:
+            covariance = turned_covariance(result.covariance, result.registered)
+            verdict = self._supervisor.good(timing.stamp, result.motion, covariance)
+        else:
+            verdict = self._supervisor.bad(timing.stamp, result.reason.value)
+            if verdict.broadcast is None:  # nothing is trusted any more, the last motion neither
+                self._preparation.ready.tracker.reset()
+        self._conclude(timing, verdict, image, tracked, result)
+
+    def _register(self, image: NDArray[np.uint8], tracked: Array) -> Registration | None:
+        """The result; None after a failure, which is latched as a fault."""
+        assert self._preparation.ready is not None
+        future = self._pool.submit(self._preparation.ready.tracker.register_frame, image, tracked)
+        error = future.exception()
+        if error is None:
+            return future.result()
+        self._fault(error)
+        return None
+
+    def _fault(self, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self.get_logger().error(f"FAULT: {reason}")
+        self._supervisor.fault(reason)
+
+    def _wait_for_transform(self, timing: Timing, since: float) -> Array | None:
+        """volume_from_image (4, 4) mm at the image's stamp, and at no other time; None if it does not come."""
+        time = Time(nanoseconds=timing.stamp, clock_type=self.get_clock().clock_type)
+        while True:
+            try:
+                found = self._buffer.lookup_transform(VOLUME, IMAGE, time)
+            except TransformException:
+                if monotonic() - since > self._deadline or self._stopping.wait(POLL_PERIOD):
+                    return None
+                continue
+            timing.transform = self._now()
+            return transform_from_message(found.transform)
+
+    def _aside(self, timing: Timing, refusal: Refusal) -> None:
+        self._publish_status(timing, self._supervisor.aside(timing.stamp, refusal.value))
+
+    def _conclude(
+        self,
+        timing: Timing,
+        verdict: Verdict,
+        image: NDArray[np.uint8] | None = None,
+        tracked: Array | None = None,
+        result: Registration | None = None,
+    ) -> None:
+        """Broadcast what may be believed, say so, then show it."""
+        if verdict.broadcast is not None:
+            place = LinkTransform(VOLUME, CORRECTED, inverse(verdict.broadcast))
+            stamp = Time(nanoseconds=timing.stamp).to_msg()
+            self._broadcaster.sendTransform(transform_messages([place], stamp))
+        self._publish_status(timing, verdict, tracked, result)
+        if image is not None:
+            slicer = None if self._preparation.ready is None else self._preparation.ready.slicer
+            self._pictures.publish(timing.stamp, image, verdict, result, slicer, self._buffer)
+
+    def _publish_status(
+        self, timing: Timing, verdict: Verdict, tracked: Array | None = None, result: Registration | None = None
+    ) -> None:
+        ready = self._preparation.ready
+        provenance = Provenance("" if ready is None else ready.source, self._configuration)
+        message = status_message(timing, verdict, tracked, result, self._centre, provenance)
+        message.latency_published = timing.since_stamp(self._now())
+        self._status.publish(message)
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+
+def _digest_of_parameters(node: Node) -> str:
+    values = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
+    text = yaml.safe_dump({name: list(v) if hasattr(v, "typecode") else v for name, v in values.items()})
+    return f"parameters {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def main() -> int:
+    """Run the node."""
+    return run(RegistrationNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

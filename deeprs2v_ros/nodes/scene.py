@@ -1,0 +1,162 @@
+"""What the nodes of one cart share: the images' geometry, the arm, and the scene that a simulated cart stands in.
+
+Nodes in different processes build the same cart from the same parameters; those in one process share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from rclpy.node import Node
+
+from deeprs2v_ros.arm.description import Arm, read_arm
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array, apply, image_centre, split_pixel_transform
+from deeprs2v_ros.imaging.mask import find_mask, read_mask
+from deeprs2v_ros.imaging.sequence import read_sequence
+from deeprs2v_ros.nodes.parameters import NUMBERS, declare, declare_choice, declare_numbers, declare_positive
+from deeprs2v_ros.resources import resource
+from deeprs2v_ros.simulation.anatomy import make_liver
+from deeprs2v_ros.simulation.breathing import Breathing
+from deeprs2v_ros.simulation.cart import Cart
+from deeprs2v_ros.simulation.paths import HandHeldPath, pose_on_skin
+from deeprs2v_ros.simulation.probe import CurvilinearProbe
+from deeprs2v_ros.simulation.scanner import UltrasoundSimulator
+from deeprs2v_ros.simulation.scenes import RecordedScene, Scene, SimulatedScene
+
+SIMULATED, RECORDED, NONE = "simulated", "recorded", "none"
+YAW_DEG = -40.0
+"""Of the simulated view: between transverse (0) and sagittal (-90), as usual under the ribs."""
+SAME_PIXEL = 0.05
+"""Pixels by which a scene's face may differ from the parameter."""
+
+
+@dataclass(frozen=True)
+class ImageGeometry:
+    """Images of ``shape`` (rows, columns) and ``pixel_size`` (x, y) mm, with the probe's ``face`` at a pixel (u, v)."""
+
+    shape: tuple[int, int]
+    pixel_size: tuple[float, float]
+    face: tuple[float, float] | None
+
+    @property
+    def image_from_pixel(self) -> Array:
+        """The pixel size, as a 4x4 (mm)."""
+        return np.diag([*self.pixel_size, 1.0, 1.0])
+
+
+def declare_images(node: Node) -> ImageGeometry:
+    """The images' geometry from the parameters ``image.*``. Raises InputError for one that is impossible."""
+    rows = declare_positive(node, "image.rows", 391, "Rows of the ultrasound images")
+    columns = declare_positive(node, "image.columns", 546, "Columns of the ultrasound images")
+    size = declare_numbers(node, "image.pixel_size", [0.38, 0.38], 2, "Pixel size [x, y] in mm")
+    if not min(size) > 0.0:
+        raise InputError(f"parameter image.pixel_size: is {list(size)}, not two positive numbers")
+    face = declare_numbers(node, "image.face", NUMBERS, 2, "Pixel [u, v] in the middle of the probe's face")
+    return ImageGeometry((rows, columns), size, face)
+
+
+def declare_arm(node: Node) -> Arm:
+    """The arm of the parameter ``arm``. Raises InputError for a file that describes none."""
+    return read_arm(_declare_arm_file(node))
+
+
+def _declare_arm_file(node: Node) -> str:
+    path = declare(node, "arm", "", "YAML file of the arm; empty: the liver cart's")
+    return str(path or resource("config/arm/liver.yaml"))
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """The parameters ``scene.*``."""
+
+    kind: str
+    seed: int
+    rate: float
+    breathing_mm: float
+    breathing_period: float
+    sequence: str
+    mask: str
+    target: tuple[float, float, float] | None
+
+
+def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
+    """The cart in the scene of the parameters ``scene.*``; None without a scene.
+
+    Raises InputError for settings that make no scene, or one whose images are not those of ``images``.
+    """
+    settings = SceneSettings(
+        kind=declare_choice(node, "scene.kind", (NONE, SIMULATED, RECORDED), "What the ultrasound machine shows"),
+        seed=declare(node, "scene.seed", 1, "Subject, breathing and hand"),
+        rate=declare_positive(node, "scene.rate", 10.0, "Images per second"),
+        breathing_mm=declare(node, "scene.breathing_mm", 15.0, "Mean head-to-foot travel of the liver in mm"),
+        breathing_period=declare(node, "scene.breathing_period", 4.0, "Mean length of a breath in s"),
+        sequence=declare(node, "scene.sequence", "", "Recorded: tracked sequence with the frames to show"),
+        mask=declare(node, "scene.mask", "", "Recorded: valid area of its frames; empty: found from them"),
+        target=declare_numbers(
+            node, "scene.target", NUMBERS, 3, "Recorded: target in the volume in mm; empty: middle of a frame"
+        ),
+    )
+    if settings.kind == NONE:
+        return None
+    return _cart(settings, images, _declare_arm_file(node))
+
+
+@lru_cache(maxsize=1)
+def _cart(settings: SceneSettings, images: ImageGeometry, arm_path: str) -> Cart:
+    scene = _simulated(settings, images) if settings.kind == SIMULATED else _recorded(settings)
+    _check_images(scene, images)
+    return Cart(read_arm(arm_path), scene)
+
+
+def _simulated(settings: SceneSettings, images: ImageGeometry) -> SimulatedScene:
+    probe = CurvilinearProbe(pixel_mm=images.pixel_size[0])
+    breathing = Breathing(settings.seed, settings.breathing_mm, settings.breathing_period)
+    simulator = UltrasoundSimulator(make_liver(settings.seed), probe, breathing)
+    return SimulatedScene(simulator, HandHeldPath(probe, nominal_view(simulator), settings.seed).pose, settings.rate)
+
+
+def nominal_view(simulator: UltrasoundSimulator) -> Array:
+    """volume_from_image (4, 4) about which the hand moves, and in the middle of the acquisition sweep.
+
+    The probe stands on the skin above the tumour, so that at rest the plane goes through it.
+    """
+    x, _, z = simulator.liver.tumour_centre
+    return pose_on_skin(simulator.probe, (x, 0.0, z), yaw_deg=YAW_DEG)
+
+
+def _recorded(settings: SceneSettings) -> RecordedScene:
+    if not settings.sequence:
+        raise InputError("parameter scene.sequence: a recorded scene needs a sequence")
+    sequence = read_sequence(settings.sequence)
+    if not sequence.valid.all():
+        raise InputError(f"{settings.sequence}: {np.count_nonzero(~sequence.valid)} of its frames are not valid")
+    shape = sequence.frames.shape[1:]
+    mask = read_mask(settings.mask, shape) if settings.mask else find_mask(sequence.frames)
+    target = settings.target
+    if target is None:
+        pose, image_from_pixel = split_pixel_transform(sequence.world_from_pixel[len(sequence) // 2])
+        target = tuple(apply(pose, image_centre(shape, image_from_pixel)))
+    # A recording can only be shown as if the organ moved rigidly.
+    breathing = Breathing(settings.seed, settings.breathing_mm, settings.breathing_period, 0.0, centre=target)
+    return RecordedScene(sequence, mask, breathing, np.array(target), settings.rate)
+
+
+def _check_images(scene: Scene, images: ImageGeometry) -> None:
+    """Refuse parameters by which other nodes would place the images elsewhere."""
+    if scene.mask.shape != images.shape:
+        raise InputError(
+            f"parameters image.rows, image.columns: are {images.shape}, the scene's images have {scene.mask.shape}"
+        )
+    pixel = tuple(np.diag(scene.image_from_pixel)[:2].tolist())
+    if not np.allclose(pixel, images.pixel_size, rtol=1e-4):
+        raise InputError(
+            f"parameter image.pixel_size: is {list(images.pixel_size)}, the scene's images have {list(pixel)}"
+        )
+    face = images.face or ((images.shape[1] - 1) / 2.0, 0.0)
+    if not np.allclose(face, scene.face, rtol=0.0, atol=SAME_PIXEL):
+        raise InputError(
+            f"parameter image.face: is {list(face)}, the probe's face is at {list(scene.face)} in this scene"
+        )

@@ -1,0 +1,110 @@
+"""Node ultrasound_source: live images, from a simulated cart, a recorded sequence, or a frame grabber."""
+
+from __future__ import annotations
+
+import sys
+from threading import Event, Thread
+from typing import Any
+
+from geometry_msgs.msg import PointStamped
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+from tf2_ros import TransformBroadcaster
+
+from deeprs2v_ros.arm.chain import LinkTransform
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.nodes import qos
+from deeprs2v_ros.nodes.conversions import SECOND, image_message, point_message, stamp_message, transform_messages
+from deeprs2v_ros.nodes.frames import BASE, IMAGE, VOLUME
+from deeprs2v_ros.nodes.image_sources import Frame, SceneSource, SequenceSource, VideoSource
+from deeprs2v_ros.nodes.parameters import declare, declare_choice, declare_path
+from deeprs2v_ros.nodes.running import run
+from deeprs2v_ros.nodes.scene import declare_cart, declare_images
+
+LONGEST_WAIT = 0.05  # s: how soon a clock that jumps or a node that ends is noticed
+
+
+class UltrasoundSource(Node):
+    """Publishes ``us/image``, stamped with the moment of acquisition.
+
+    Images are made ahead of their time in a thread and published when it has come; those that cannot be ready in time
+    are left out.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
+        super().__init__("ultrasound_source", **options)
+        self._images = declare_images(self)
+        self._source = self._declare_source()
+        self._publisher = self.create_publisher(Image, "us/image", qos.IMAGES)
+        self._truth = self.create_publisher(PointStamped, "simulation/target", qos.STATUS)
+        self._broadcaster = TransformBroadcaster(self)
+        self._stopping = Event()
+        self._thread = Thread(target=self._work, name="ultrasound_source", daemon=True)
+        self._thread.start()
+
+    def destroy_node(self) -> None:
+        """Stop the thread first."""
+        self._stopping.set()
+        self._thread.join()
+        super().destroy_node()
+
+    def _declare_source(self) -> SceneSource | SequenceSource | VideoSource:
+        kind = declare_choice(self, "source", ("scene", "sequence", "video"), "Where the images come from")
+        if kind == "scene":
+            cart = declare_cart(self, self._images)
+            if cart is None:
+                raise InputError("parameter source: is scene, but scene.kind is none")
+            return SceneSource(cart)
+        if kind == "sequence":
+            path = declare_path(self, "sequence", "Tracked sequence (.igs.mha, .igs.nrrd) to play in a loop")
+            return SequenceSource(path, self._images.shape, self._images.pixel_size)
+        return VideoSource(
+            declare(self, "video.device", "0", "Number of a capture device, or path of a video file"),
+            declare_choice(self, "video.flip", ("none", "horizontal", "vertical", "both"), "Mirror the images"),
+            tuple(declare(self, "video.crop", [0, 0, 0, 0], "Part to use: [left, top, width, height]; zeros: all")),
+            self._images.shape,
+        )
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            frame = self._source.next(self._now)
+            if frame is None:
+                self.get_logger().error(f"no image from {self._source}", throttle_duration_sec=2.0)
+                self._stopping.wait(LONGEST_WAIT)
+            elif self._wait_until(frame.stamp):
+                self._publish(frame)
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _wait_until(self, stamp: int) -> bool:
+        """Wait for the node's clock; False when the node ends or the clock jumped back meanwhile."""
+        earliest = self._now()
+        while not self._stopping.is_set():
+            now = self._now()
+            if now >= stamp:
+                return True
+            if now < earliest:
+                return False
+            earliest = now
+            self._stopping.wait(min((stamp - now) / SECOND, LONGEST_WAIT))
+        return False
+
+    def _publish(self, frame: Frame) -> None:
+        stamp = stamp_message(frame.stamp)
+        if frame.volume_from_image is not None:
+            place = LinkTransform(VOLUME, IMAGE, frame.volume_from_image)
+            self._broadcaster.sendTransform(transform_messages([place], stamp))
+        self._publisher.publish(image_message(frame.image, "mono8", IMAGE, stamp))
+        if frame.target_in_base is not None:
+            self._truth.publish(point_message(frame.target_in_base, BASE, stamp))
+
+
+def main() -> int:
+    """Run the node."""
+    return run(UltrasoundSource)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

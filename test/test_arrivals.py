@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from deeprs2v_ros.geometry import from_motion
+from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
+
+SECOND = 1_000_000_000
+NOW = 1_763_800_000 * SECOND
+PICTURE = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+@pytest.fixture
+def stamps():
+    return StampCheck(tolerance=SECOND // 10)
+
+
+def test_growing_stamps_pass(stamps):
+    # A nanosecond apart: as seconds in a float, these two would be the same.
+    assert [stamps.judge(NOW + k, NOW) for k in range(3)] == [Refusal.NONE] * 3
+
+
+@pytest.mark.parametrize(
+    ("stamp", "refusal"),
+    [
+        (0, Refusal.ZERO_STAMP),
+        (NOW, Refusal.DUPLICATE),
+        (NOW - 1, Refusal.OUT_OF_ORDER),
+        (NOW + SECOND, Refusal.FAR_FUTURE),
+    ],
+)
+def test_bad_stamp_is_refused_and_does_not_poison_the_next(stamps, stamp, refusal):
+    assert not stamps.judge(NOW, NOW)
+    assert stamps.judge(stamp, NOW) is refusal
+    assert not stamps.judge(NOW + 1, NOW)
+
+
+def test_stamps_start_over_after_a_jump(stamps):
+    assert not stamps.judge(NOW, NOW)
+    stamps.reset()
+    assert not stamps.judge(NOW - 100 * SECOND, NOW - 100 * SECOND)
+
+
+def test_picture_that_stands_while_the_probe_moves_is_frozen():
+    check = FreezeCheck(2.0, np.zeros(3))
+    poses = [from_motion([step, 0, 0, 0, 0, 0]) for step in (0.0, 1.0, 1.9, 2.1)]
+    assert [check.frozen(PICTURE.copy(), pose) for pose in poses] == [False, False, False, True]
+    assert not check.frozen(PICTURE + 1, poses[3])
+
+
+def test_turning_the_probe_counts_as_moving():
+    check = FreezeCheck(2.0, np.zeros(3))
+    assert not check.frozen(PICTURE, np.eye(4))
+    assert check.frozen(PICTURE, from_motion([0, 0, 0, 0, np.radians(5.0), 0]))
+
+
+def test_freeze_check_can_be_turned_off():
+    check = FreezeCheck(0.0, np.zeros(3))
+    assert not check.frozen(PICTURE, np.eye(4))
+    assert not check.frozen(PICTURE, from_motion([100, 0, 0, 0, 0, 0]))
