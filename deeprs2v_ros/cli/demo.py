@@ -100,7 +100,8 @@ def _prepare(arguments: argparse.Namespace, folder: Path) -> tuple[Parameters, s
         arguments.seed, arguments.breathing_mm,
     )  # fmt: skip
     names = f"{arguments.sequence.name} in {arguments.volume.name}"
-    return parameters, f"Recorded frames, {names}; shown on a simulated arm as if the liver moved; {breathing}."
+    moved = f"shown on a simulated arm as if the liver moved, {breathing}; the tumour is a sphere placed among them"
+    return parameters, f"Recorded frames, {names}: {moved}."
 
 
 def _isolate() -> None:

@@ -15,6 +15,8 @@ from deeprs2v_ros.geometry import Array, apply, inverse
 WRONG = 5.0
 """mm: clinically acceptable error at the target. An accepted registration beyond it is wrong."""
 
+TRACKING = "TRACKING"
+
 NO_IMAGES = "IMAGE_STALE"
 """Reason of the one status that is not about an image."""
 
@@ -90,7 +92,7 @@ class Summary:
 def summarise(recording: Recording) -> Summary:
     """The numbers of ``recording``."""
     statuses = recording.statuses
-    tracking = {status.stamp for status in statuses if status.state == "TRACKING"}
+    tracking = {status.stamp for status in statuses if status.state == TRACKING}
     accepted = [status for status in statuses if status.accepted]
     looked_up = _at(recording.target, tracking & set(recording.truth.stamps.tolist()))
     registered = registered_target(recording)
@@ -113,6 +115,11 @@ def summarise(recording: Recording) -> Summary:
         image_rate=_rate(recording.images),
         encoder_rate=_rate(recording.encoders),
     )
+
+
+def tracking_began(recording: Recording) -> int:
+    """Stamp of the first image that was tracked, which is time 0 of the report."""
+    return min(status.stamp for status in recording.statuses if status.state == TRACKING)
 
 
 def account(recording: Recording) -> Accounting:

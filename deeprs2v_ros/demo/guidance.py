@@ -13,7 +13,7 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from deeprs2v_ros.demo.accuracy import at_rest, distances, registered_target
+from deeprs2v_ros.demo.accuracy import at_rest, distances, registered_target, tracking_began
 from deeprs2v_ros.demo.recording import Recording, Status, read_pictures
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse
@@ -130,7 +130,7 @@ def _row(
     chosen = points.stamps == status.stamp
     error = distances(points, recording.truth)[chosen][0]
     before = distances(at_rest(recording, points.stamps), recording.truth)[chosen][0]
-    seconds = (status.stamp - recording.images.min()) / 1e9
+    seconds = (status.stamp - tracking_began(recording)) / 1e9
     part.text(
         0.006, 0.97,
         f"{name}, at {seconds:.1f} s:  tumour drawn {error:.1f} mm from where it is; "

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from deeprs2v_ros.demo.accuracy import WRONG, Summary, at_rest, distances
+from deeprs2v_ros.demo.accuracy import WRONG, Summary, at_rest, distances, tracking_began
 from deeprs2v_ros.demo.recording import Points, Recording
 from deeprs2v_ros.geometry import Array
 
@@ -28,9 +28,8 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
     """
     figure = Figure(figsize=(12, 7.4), layout="constrained")
     above, below, close = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 1.4])
-    tracked = [status.stamp for status in recording.statuses if status.state == "TRACKING"]
-    start = max(min(tracked) - _BEFORE, int(recording.truth.stamps.min()))
-    truth, target = (_since(points, start) for points in (recording.truth, recording.target))
+    zero = tracking_began(recording)
+    truth, target = (_since(points, zero - _BEFORE) for points in (recording.truth, recording.target))
     rest = at_rest(recording, truth.stamps)
     direction = main_direction(truth.positions)
     if np.median((truth.positions - rest.positions) @ direction) < 0.0:
@@ -40,7 +39,7 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
         return (points.positions - rest.positions[0]) @ direction
 
     def seconds(points: Points) -> Array:
-        return (points.stamps - start) / 1e9
+        return (points.stamps - zero) / 1e9
 
     above.plot(seconds(truth), along(truth), color=_TRUTH, linewidth=1.6, label="true position")
     above.plot(seconds(target), along(target), ".", color=_BROADCAST, markersize=5, label="broadcast on TF")
@@ -57,10 +56,10 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
     below.axhline(WRONG, color="0.35", linewidth=1.0, linestyle=":", label=f"{WRONG:g} mm: clinically acceptable")
     below.set_ylabel("distance from\nthe truth (mm)")
     close.plot(seconds(looked_up), error, ".-", color=_BROADCAST, linewidth=0.8, markersize=4)
-    close.set(ylabel="broadcast,\nenlarged (mm)", xlabel="time (s)")
+    close.set(ylabel="broadcast,\nenlarged (mm)", xlabel="time since tracking began (s)")
 
     for axes in (above, below, close):
-        shaded = _shade(axes, recording, start)
+        shaded = _shade(axes, recording, zero)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.01)
@@ -89,15 +88,17 @@ def main_direction(positions: Array) -> Array:
     return np.linalg.svd(positions - positions.mean(axis=0), full_matrices=False)[2][0]
 
 
-def _shade(axes: Axes, recording: Recording, start: int) -> list[str]:
+def _shade(axes: Axes, recording: Recording, zero: int) -> list[str]:
     """Shade the times of every state but TRACKING; returns the states that occurred."""
     statuses = sorted(recording.statuses, key=lambda status: status.stamp)
     period = float(np.median(np.diff(np.sort(recording.images)))) if len(recording.images) > 1 else 0.0
     seen = []
-    for state, group in groupby((each for each in statuses if each.stamp >= start), key=lambda each: each.state):
+    for state, group in groupby(
+        (each for each in statuses if each.stamp >= zero - _BEFORE), key=lambda each: each.state
+    ):
         if state in _SHADES:
             stamps = [status.stamp for status in group]
-            ends = (stamps[0] - period / 2 - start) / 1e9, (stamps[-1] + period / 2 - start) / 1e9
+            ends = (stamps[0] - period / 2 - zero) / 1e9, (stamps[-1] + period / 2 - zero) / 1e9
             axes.axvspan(*ends, color=_SHADES[state], alpha=_ALPHA, linewidth=0)
             seen += [state] if state not in seen else []
     return seen

@@ -20,8 +20,8 @@ from deeprs2v_ros.nodes.registration import RegistrationNode
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
 from deeprs2v_ros.nodes.volume_server import VolumeServer
 
-PATIENCE = 60.0
-"""Seconds that may pass between the first image and the first one that is tracked."""
+PATIENCE = 120.0
+"""Seconds that may pass until the first image is tracked; the first run of all compiles meanwhile."""
 
 _REFRESH = 0.1
 _LAST_IMAGES = 0.5  # s that the registration has for the images still at work, after the last one was taken
@@ -46,7 +46,7 @@ def run_nodes(parameters: Path, bag: Path, duration: float) -> None:
         time.sleep(_LAST_IMAGES)
     if figures.tracking_since is None:
         began = "interrupted" if interrupted else f"nothing in {PATIENCE:g} s"
-        raise InputError(f"nothing was tracked: {began}, last state {figures.state or 'unknown'}, {figures}")
+        raise InputError(f"nothing was tracked: {began}, last {figures.state or 'nothing'} {figures.reason}, {figures}")
 
 
 @contextmanager

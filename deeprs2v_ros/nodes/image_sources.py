@@ -48,11 +48,11 @@ class SceneSource:
         return "the scene"
 
     def next(self, clock: Clock) -> Frame:
-        """The next image that is still to come."""
+        """The next image that is still to come. Its stamp is rounded up, so that it is not to come again then."""
         index = math.floor(clock() / self._period) + 1
         seconds = index / self._cart.scene.rate
         return Frame(
-            self._cart.image(index), round(index * self._period), target_in_base=self._cart.target_in_base(seconds)
+            self._cart.image(index), math.ceil(index * self._period), target_in_base=self._cart.target_in_base(seconds)
         )
 
 

@@ -20,14 +20,16 @@ _KEPT = 100
 
 
 class LiveFigures(Node):
-    """Listens, and keeps the latest figures: ``state``, ``accepted`` and ``rejected`` images, ``error`` in mm of the
-    latest look-up of the target, ``latency`` in s of the latest image. ``tracking_since`` is a monotonic time.
+    """Listens, and keeps the latest figures.
+
+    ``state`` and ``reason`` of the latest image, its ``latency`` in s, ``counts`` of images accepted and not, ``error``
+    in mm of the latest look-up of the target; ``tracking_since`` is the monotonic time when tracking began.
     """
 
     def __init__(self, **options: Any) -> None:
         """The ``options`` are those of rclpy's Node."""
         super().__init__("live_figures", **options)
-        self.state = ""
+        self.state = self.reason = ""
         self.counts: Counter[bool] = Counter()
         self.error = math.nan
         self.latency = math.nan
@@ -43,7 +45,7 @@ class LiveFigures(Node):
         return f"{self.counts[True]} accepted, {self.counts[False]} rejected{error}{latency}"
 
     def _on_status(self, status: RegistrationStatus) -> None:
-        self.state = _STATES[status.state]
+        self.state, self.reason = _STATES[status.state], status.reason
         self.counts[status.accepted] += 1
         self.latency = status.latency_published
         if status.state == RegistrationStatus.TRACKING and self.tracking_since is None:

@@ -6,9 +6,11 @@ Reading, smoothing and compiling take seconds, so they run in a thread while ima
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ from deeprs2v_ros.nodes.scene import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Ready:
 class Preparation:
     """Collects what is needed and says what is still missing.
 
-    ``mask`` (rows, columns) may be None: it is then found from the first ``mask_frames`` images.
+    ``mask`` (rows, columns) may be None: it is then found from the first ``mask_frames`` images. ``report`` is told what
+    went wrong; then the mask is looked for in the next images, and another volume waited for.
     """
 
     def __init__(
@@ -46,10 +51,11 @@ class Preparation:
         mask_frames: int,
         settings: RegistrationSettings,
         temporal: bool,
+        report: Callable[[BaseException], None],
     ) -> None:
         self._executor, self._images = executor, images
         self._mask, self._mask_frames = mask, mask_frames
-        self._settings, self._temporal = settings, temporal
+        self._settings, self._temporal, self._report = settings, temporal, report
         self._frames: list[NDArray[np.uint8]] = []
         self._path = ""
         self._finding: Future[NDArray[np.bool_]] | None = None
@@ -61,11 +67,7 @@ class Preparation:
         self._path, self._loading, self.ready = path, None, None
 
     def advance(self, image: NDArray[np.uint8]) -> Refusal:
-        """Go on with one more ``image``. Refusal.NONE once everything is there, else what is missing.
-
-        Raises what reading the volume or finding the mask raised. Then the mask is looked for in the next images, and
-        another volume waited for.
-        """
+        """Go on with one more ``image``. Refusal.NONE once everything is there, else what is missing."""
         if self.ready is not None:
             return Refusal.NONE
         if self._mask is None:
@@ -76,10 +78,11 @@ class Preparation:
             self._loading = self._executor.submit(self._load, self._path, self._mask)
         if not self._loading.done():
             return Refusal.STARTING
-        loading, self._loading = self._loading, None
-        if loading.exception() is not None:
+        self.ready = self._outcome(self._loading)
+        self._loading = None
+        if self.ready is None:
             self._path = ""
-        self.ready = loading.result()
+            return Refusal.NO_VOLUME
         return Refusal.NONE
 
     def _find_mask(self, image: NDArray[np.uint8]) -> Refusal:
@@ -89,9 +92,16 @@ class Preparation:
                 self._finding = self._executor.submit(find_mask, np.stack(self._frames))
                 self._frames = []
         elif self._finding.done():
-            finding, self._finding = self._finding, None
-            self._mask = finding.result()
+            self._mask = self._outcome(self._finding)
+            self._finding = None
         return Refusal.FINDING_MASK
+
+    def _outcome(self, future: Future[Outcome]) -> Outcome | None:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        self._report(error)
+        return None
 
     def _load(self, path: str, mask: NDArray[np.bool_]) -> Ready:
         volume = read_volume(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -35,6 +34,7 @@ from deeprs2v_ros.nodes.conversions import (
     turned_covariance,
 )
 from deeprs2v_ros.nodes.frames import CORRECTED, IMAGE, VOLUME
+from deeprs2v_ros.nodes.inbox import Arrival, ClockJump, Inbox, NewVolume, Stop
 from deeprs2v_ros.nodes.parameters import declare, declare_positive, declare_settings
 from deeprs2v_ros.nodes.pictures import Pictures
 from deeprs2v_ros.nodes.preparation import Preparation
@@ -47,8 +47,6 @@ from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings,
 from deeprs2v_ros.registration.tracker import Registration
 
 POLL_PERIOD = 0.002  # s
-
-_STOP, _JUMP = object(), object()
 
 
 class RegistrationNode(Node):
@@ -79,7 +77,7 @@ class RegistrationNode(Node):
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registration")
         mask = read_mask(mask_path, self._images.shape) if mask_path else None
         self._preparation = Preparation(
-            self._pool, self._images, mask, mask_frames, RegistrationSettings(gate=gate), temporal
+            self._pool, self._images, mask, mask_frames, RegistrationSettings(gate=gate), temporal, self._on_failure
         )
         self._configuration = _digest_of_parameters(self)
 
@@ -87,19 +85,19 @@ class RegistrationNode(Node):
         self._listener = TransformListener(self._buffer, self)
         self._broadcaster = TransformBroadcaster(self)
         self._status = self.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._jumps = 0
+        self._inbox = Inbox()
+        self._jumps = self._jumps_before = 0
         self._stopping = Event()
         self._jump = on_jump_back(self, self._on_jump)
         self._thread = Thread(target=self._work, name="registration", daemon=True)
         self._thread.start()
-        self.create_subscription(String, "volume/file", lambda message: self._queue.put(message.data), qos.LATCHED)
+        self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
         self.create_subscription(Image, "us/image", self._on_image, qos.LIVE)
 
     def destroy_node(self) -> None:
         """Stop the thread first."""
         self._stopping.set()
-        self._queue.put(_STOP)
+        self._inbox.put(Stop())
         self._thread.join()
         self._pool.shutdown(cancel_futures=True)
         super().destroy_node()
@@ -109,52 +107,52 @@ class RegistrationNode(Node):
     def _on_image(self, message: Image) -> None:
         if not self._thread.is_alive():
             raise RuntimeError("the registration thread has ended")
-        self._queue.put((message, self._now(), monotonic()))
+        timing = Timing(nanoseconds(message.header.stamp), received=self._now())
+        self._inbox.put(Arrival(message, timing, monotonic()))
+
+    def _on_volume(self, message: String) -> None:
+        self._inbox.put(NewVolume(message.data))
 
     def _on_jump(self) -> None:
         self._jumps += 1
-        self._queue.put(_JUMP)
+        self._inbox.put(ClockJump())
 
     # --- In the thread ---
 
     def _work(self) -> None:
         stale = True
         while True:
-            try:
-                item = self._queue.get(timeout=self._image_timeout)
-            except Empty:
-                if not stale:
-                    stale = True
-                    self._on_stale()
-                continue
-            newest = None
-            while item is not None:
-                if item is _STOP:
+            events = self._inbox.take(self._image_timeout)
+            if not events and not stale:
+                stale = True
+                self._on_stale()
+            newest: Arrival | None = None
+            for event in events:
+                if isinstance(event, Stop):
                     return
-                if item is _JUMP:
-                    newest = self._replace(newest, None, Refusal.CLOCK_JUMP)
-                    self._start_over()
-                elif isinstance(item, str):
-                    self.get_logger().info(f"volume {item}")
-                    self._preparation.use_volume(item)
-                    self._start_over()
-                else:
+                if isinstance(event, Arrival):
                     stale = False
-                    message, received, since = item
-                    timing = Timing(nanoseconds(message.header.stamp), received)
-                    refusal = self._stamps.judge(timing.stamp, received)
-                    if refusal:
-                        self._aside(timing, refusal)
-                    else:
-                        newest = self._replace(newest, (message, timing, since), Refusal.SUPERSEDED)
-                item = None if self._queue.empty() else self._queue.get()
+                    newest = self._newer(newest, event)
+                    continue
+                if newest is not None:
+                    self._aside(newest.timing, Refusal.CLOCK_JUMP if isinstance(event, ClockJump) else Refusal.STARTING)
+                    newest = None
+                if isinstance(event, NewVolume):
+                    self.get_logger().info(f"volume {event.path}")
+                    self._preparation.use_volume(event.path)
+                self._start_over()
             if newest is not None:
-                self._process(*newest)
+                self._process(newest)
 
-    def _replace(self, older: Any, newer: Any, refusal: Refusal) -> Any:
-        if older is not None:
-            self._aside(older[1], refusal)
-        return newer
+    def _newer(self, waiting: Arrival | None, arrival: Arrival) -> Arrival | None:
+        """Which of two images to go on with; the other one gets its status."""
+        refusal = self._stamps.judge(arrival.timing.stamp, arrival.timing.received)
+        if refusal:
+            self._aside(arrival.timing, refusal)
+            return waiting
+        if waiting is not None:
+            self._aside(waiting.timing, Refusal.SUPERSEDED)
+        return arrival
 
     def _start_over(self) -> None:
         self._supervisor.reset()
@@ -169,54 +167,41 @@ class RegistrationNode(Node):
         now = self._now()
         self._publish_status(Timing(now, now), self._supervisor.aside(now, "IMAGE_STALE"))
 
-    def _process(self, message: Image, timing: Timing, since: float) -> None:
-        jumps = self._jumps
-        try:
-            image = image_from_message(message)
-        except InputError as error:
-            self.get_logger().warning(str(error), throttle_duration_sec=2.0)
-            self._conclude(timing, self._supervisor.bad(timing.stamp, Refusal.UNREADABLE.value))
+    def _process(self, arrival: Arrival) -> None:
+        self._jumps_before = self._jumps
+        timing = arrival.timing
+        image = self._read(arrival)
+        if image is None:
             return
-        if image.shape != self._images.shape:
-            self.get_logger().warning(
-                f"image of {image.shape} pixels, not {self._images.shape}", throttle_duration_sec=2.0
-            )
-            self._conclude(timing, self._supervisor.bad(timing.stamp, Refusal.WRONG_SIZE.value))
-            return
-        try:
-            missing = self._preparation.advance(image)
-        except InputError as error:
-            self.get_logger().error(str(error))
-            missing = Refusal.NO_VOLUME
-        except (MemoryError, OSError, RuntimeError) as error:
-            self._fault(error)
-            missing = Refusal.NO_VOLUME
+        missing = self._preparation.advance(image)
         if missing:
-            self._conclude(timing, self._supervisor.bad(timing.stamp, missing.value), image)
+            self._refuse(timing, missing, image)
             return
-        tracked = self._wait_for_transform(timing, since)
+        tracked = self._wait_for_transform(timing, arrival.since)
         if tracked is None:
-            self._conclude(timing, self._supervisor.bad(timing.stamp, Refusal.NO_TRANSFORM.value), image)
+            self._refuse(timing, Refusal.NO_TRANSFORM, image)
             return
         self._supervisor.initialise()
         if self._freeze.frozen(image, tracked):
-            verdict = self._supervisor.bad(timing.stamp, Refusal.FROZEN.value)
-            self._conclude(timing, verdict, image, tracked)
+            self._refuse(timing, Refusal.FROZEN, image, tracked)
             return
         result = self._register(image, tracked)
         timing.correction = self._now()
-        if jumps != self._jumps:
-            verdict = self._supervisor.aside(timing.stamp, Refusal.CLOCK_JUMP.value)
-        elif result is None:
-            verdict = self._supervisor.bad(timing.stamp, "")
-        elif result.accepted:
-            covariance = turned_covariance(result.covariance, result.registered)
-            verdict = self._supervisor.good(timing.stamp, result.motion, covariance)
-        else:
-            verdict = self._supervisor.bad(timing.stamp, result.reason.value)
-            if verdict.broadcast is None:  # nothing is trusted any more, the last motion neither
-                self._preparation.ready.tracker.reset()
-        self._conclude(timing, verdict, image, tracked, result)
+        self._conclude(timing, self._judge(timing, result), image, tracked, result)
+
+    def _read(self, arrival: Arrival) -> NDArray[np.uint8] | None:
+        """Grey levels of an image as it should be; None if it is not, and that has been said."""
+        refusal, fault = Refusal.WRONG_SIZE, ""
+        try:
+            image = image_from_message(arrival.message)
+            if image.shape == self._images.shape:
+                return image
+            fault = f"image of {image.shape} pixels, not {self._images.shape}"
+        except InputError as error:
+            refusal, fault = Refusal.UNREADABLE, str(error)
+        self.get_logger().warning(fault, throttle_duration_sec=2.0)
+        self._refuse(arrival.timing, refusal)
+        return None
 
     def _register(self, image: NDArray[np.uint8], tracked: Array) -> Registration | None:
         """The result; None after a failure, which is latched as a fault."""
@@ -227,6 +212,24 @@ class RegistrationNode(Node):
             return future.result()
         self._fault(error)
         return None
+
+    def _judge(self, timing: Timing, result: Registration | None) -> Verdict:
+        if result is None:
+            return self._supervisor.bad(timing.stamp, "")
+        if result.accepted:
+            covariance = turned_covariance(result.covariance, result.registered)
+            return self._supervisor.good(timing.stamp, result.motion, covariance)
+        verdict = self._supervisor.bad(timing.stamp, result.reason.value)
+        if verdict.broadcast is None:  # nothing is trusted any more, the last motion neither
+            self._preparation.ready.tracker.reset()
+        return verdict
+
+    def _on_failure(self, error: BaseException) -> None:
+        """A volume or a mask that cannot be had: bad input is said, everything else is a fault."""
+        if isinstance(error, InputError):
+            self.get_logger().error(str(error))
+        else:
+            self._fault(error)
 
     def _fault(self, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -247,7 +250,17 @@ class RegistrationNode(Node):
             return transform_from_message(found.transform)
 
     def _aside(self, timing: Timing, refusal: Refusal) -> None:
+        """An image that is not looked at."""
         self._publish_status(timing, self._supervisor.aside(timing.stamp, refusal.value))
+
+    def _refuse(
+        self,
+        timing: Timing,
+        refusal: Refusal,
+        image: NDArray[np.uint8] | None = None,
+        tracked: Array | None = None,
+    ) -> None:
+        self._conclude(timing, self._supervisor.bad(timing.stamp, refusal.value), image, tracked)
 
     def _conclude(
         self,
@@ -257,7 +270,9 @@ class RegistrationNode(Node):
         tracked: Array | None = None,
         result: Registration | None = None,
     ) -> None:
-        """Broadcast what may be believed, say so, then show it."""
+        """Broadcast what may be believed, say so, then show it. After a jump of the clock nothing may."""
+        if self._jumps != self._jumps_before:
+            verdict = self._supervisor.aside(timing.stamp, Refusal.CLOCK_JUMP.value)
         if verdict.broadcast is not None:
             place = LinkTransform(VOLUME, CORRECTED, inverse(verdict.broadcast))
             stamp = Time(nanoseconds=timing.stamp).to_msg()

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from geometry_msgs.msg import Point, Pose, Quaternion
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance
 from deeprs2v_ros.msg import RegistrationStatus
@@ -56,8 +57,7 @@ def status_message(
     message.header.frame_id, message.header.stamp = VOLUME, stamp_message(timing.stamp)
     message.state, message.accepted, message.reason = int(verdict.state), verdict.accepted, verdict.reason
     message.covariance = UNKNOWN_COVARIANCE
-    if tracked is not None:
-        message.tracked_pose = message.pose = pose_message(tracked)
+    message.tracked_pose = message.pose = _no_pose() if tracked is None else pose_message(tracked)
     message.organ_motion.orientation.w = message.correction.orientation.w = 1.0
     evidence = ("prior_distance_mm", "prior_distance_deg", "lncc_before", "lncc_after", "overlap")
     for name in evidence:
@@ -73,6 +73,11 @@ def status_message(
     message.correction_age = math.nan if verdict.age is None else verdict.age
     message.volume, message.configuration = provenance.volume, provenance.configuration
     return message
+
+
+def _no_pose() -> Pose:
+    nan = math.nan
+    return Pose(position=Point(x=nan, y=nan, z=nan), orientation=Quaternion(x=nan, y=nan, z=nan, w=nan))
 
 
 def _fill_in(message: RegistrationStatus, result: Registration, centre: Array) -> None:

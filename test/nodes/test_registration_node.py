@@ -105,6 +105,7 @@ def test_transform_missing_at_the_stamp_drops_the_image(bench):
     status = bench.statuses[count]
     assert (status.reason, status.accepted) == ("NO_TRANSFORM", False)
     assert np.isnan(status.latency_transform) and status.iterations == 0
+    assert np.isnan(status.pose.position.x) and np.isnan(status.tracked_pose.orientation.w)
     assert status.state == Status.HOLDING
     # What is still broadcast is the last accepted correction.
     held = bench.corrections[corrections:]
@@ -201,6 +202,27 @@ def test_mask_is_found_from_the_first_images(make_bench):
     bench.until_ready()
     bench.until_tracking()
     assert {s.reason for s in bench.statuses if s.state == Status.WAITING} <= set(PREPARING)
+
+
+def test_mask_that_cannot_be_found_is_looked_for_again(make_bench):
+    bench = make_bench(mask="", mask_frames=2)
+    bench.send_volume()
+    for _ in range(6):
+        assert bench.show(picture=black()).reason == "FINDING_MASK"
+    bench.until_ready()
+    assert not any(status.state == Status.FAULT for status in bench.statuses)
+
+
+def test_out_of_memory_while_the_volume_is_read_is_a_fault(make_bench, monkeypatch):
+    def fails(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("deeprs2v_ros.nodes.preparation.read_volume", fails)
+    bench = make_bench()
+    bench.send_volume()
+    while bench.show().state != Status.FAULT:
+        pass
+    assert "no room" in bench.statuses[-1].reason
 
 
 def test_failure_in_the_registration_is_a_latched_fault(bench, monkeypatch):

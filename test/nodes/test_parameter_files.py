@@ -1,0 +1,89 @@
+"""The parameter files: every name in them is a parameter of a node, and the nodes start with them."""
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from bench import VOLUME_IMAGE, overrides
+
+from deeprs2v_ros.arm.description import read_arm
+from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
+from deeprs2v_ros.imaging.volume import write_volume
+from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
+from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
+from deeprs2v_ros.nodes.registration import RegistrationNode
+from deeprs2v_ros.nodes.target_monitor import TargetMonitor
+from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
+from deeprs2v_ros.nodes.volume_server import VolumeServer
+from deeprs2v_ros.registration.settings import GateSettings
+from deeprs2v_ros.registration.supervisor import SupervisorSettings
+from deeprs2v_ros.resources import resource
+
+CLASSES = {
+    "arm_encoders": ArmEncoders,
+    "arm_kinematics": ArmKinematics,
+    "ultrasound_source": UltrasoundSource,
+    "volume_server": VolumeServer,
+    "registration": RegistrationNode,
+    "target_monitor": TargetMonitor,
+}
+
+
+def sections(name):
+    content = yaml.safe_load(resource(f"config/{name}.yaml").read_text())
+    return {node: entry["ros__parameters"] for node, entry in content.items()}
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """What the lines marked CHANGE ask for, by file and node."""
+    write_volume(tmp_path / "volume.mha", VOLUME_IMAGE)
+    arm = read_arm(resource("config/arm/liver.yaml"))
+    counts = arm.encoders.counts(arm.rest)
+    lines = [["stamp", *counts], [0.0, *counts.values()], [0.01, *counts.values()]]
+    (tmp_path / "counts.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+    writer = cv2.VideoWriter(str(tmp_path / "video.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (752, 564))
+    for _ in range(3):
+        writer.write(np.full((564, 752, 3), 99, np.uint8))
+    writer.release()
+    frames = np.zeros((2, 564, 752), np.uint8)
+    poses = np.stack([np.diag([0.28, 0.28, 0.28, 1.0])] * 2)
+    write_sequence(tmp_path / "frames.igs.mha", Sequence(frames, poses, np.array([0.0, 0.1]), np.ones(2, bool)))
+    volume = {"volume": str(tmp_path / "volume.mha")}
+    return {
+        "cart": {
+            "arm_encoders": {"log.file": str(tmp_path / "counts.csv")},
+            "ultrasound_source": {"video.device": str(tmp_path / "video.avi")},
+            "volume_server": volume,
+        },
+        "replay": {"ultrasound_source": {"sequence": str(tmp_path / "frames.igs.mha")}, "volume_server": volume},
+        "simulator": {"volume_server": {"output": str(tmp_path / "made.mha"), "sweep_frames": 12, "spacing": 3.0}},
+    }
+
+
+@pytest.mark.parametrize("name", ["cart", "replay", "simulator"])
+def test_every_name_in_the_file_is_a_parameter_of_a_running_node(ros, keep, inputs, name):
+    given = sections(name)
+    started = [node for node in CLASSES if name != "replay" or node != "arm_encoders"]
+    arguments = ["--ros-args", "--params-file", str(resource(f"config/{name}.yaml"))]
+    declared = {}
+    for node in started:
+        changed = overrides(inputs[name].get(node, {}))
+        running = keep(CLASSES[node](context=ros, cli_args=arguments, parameter_overrides=changed))
+        declared[node] = set(running.get_parameters_by_prefix(""))
+        for parameter in declared[node] - {"use_sim_time"}:
+            description = running.describe_parameter(parameter).description
+            assert description or parameter.startswith(("qos", "start_type", "/")), f"{node}: {parameter} says nothing"
+    for node, parameters in given.items():
+        known = set(itertools.chain(*declared.values())) if node == "/**" else declared[node]
+        assert set(parameters) <= known, f"{node}: unknown parameters"
+
+
+@pytest.mark.parametrize("name", ["cart", "replay", "simulator"])
+def test_files_show_the_defaults_of_the_gate_and_of_trust(name):
+    registration = sections(name)["registration"]
+    for prefix, settings in (("gate", GateSettings()), ("trust", SupervisorSettings())):
+        shown = {key.split(".")[1]: value for key, value in registration.items() if key.startswith(prefix)}
+        assert shown == vars(settings)
