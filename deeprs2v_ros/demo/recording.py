@@ -192,4 +192,6 @@ def _vector(point: Any) -> Array:
 
 def _matrix(position: Any, orientation: Any) -> Array:
     quaternion = [orientation.x, orientation.y, orientation.z, orientation.w]
+    if not np.isfinite(quaternion).all():  # no such pose: its stage never ran
+        return np.full((4, 4), np.nan)
     return rigid(Rotation.from_quat(quaternion).as_matrix(), _vector(position))

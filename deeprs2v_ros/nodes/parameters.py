@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import hashlib
 import inspect
 import itertools
 import textwrap
+from array import array
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import yaml
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
@@ -83,6 +86,13 @@ def declare_settings(node: Node, prefix: str, settings: Settings) -> Settings:
         for field in dataclasses.fields(settings)  # type: ignore[arg-type]
     }
     return dataclasses.replace(settings, **values)  # type: ignore[type-var]
+
+
+def digest(node: Node) -> str:
+    """SHA-256 of all parameters of a node, their names and values as sorted YAML."""
+    values = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
+    text = yaml.safe_dump({name: list(v) if isinstance(v, array) else v for name, v in values.items()})
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _field_docstrings(dataclass: type) -> dict[str, str]:

@@ -21,8 +21,8 @@ from deeprs2v_ros.registration.tracker import Registration
 class Pictures:
     """``registration/slice`` and ``registration/blend``, of images with ``pixel_size`` (x, y) mm."""
 
-    def __init__(self, node: Node, pixel_size: tuple[float, float]) -> None:
-        self._pixel_size = pixel_size
+    def __init__(self, node: Node, pixel_size: tuple[float, float], buffer: Buffer) -> None:
+        self._pixel_size, self._buffer = pixel_size, buffer
         self._radius = declare_positive(node, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
         self._slice = node.create_publisher(Image, "registration/slice", qos.IMAGES)
         self._blend = node.create_publisher(Image, "registration/blend", qos.IMAGES)
@@ -34,7 +34,6 @@ class Pictures:
         verdict: Verdict,
         result: Registration | None,
         slicer: Slicer | None,
-        buffer: Buffer,
     ) -> None:
         """Show what became of ``frame``. Only an accepted result is shown as right."""
         wanted = [publisher.get_subscription_count() > 0 for publisher in (self._slice, self._blend)]
@@ -44,7 +43,7 @@ class Pictures:
         if verdict.accepted and result is not None and slicer is not None:
             volume_slice = slicer.slice(result.registered)
             picture = blend(frame, volume_slice)
-            tumour = _tumour(buffer)
+            tumour = _tumour(self._buffer)
             if tumour is not None:
                 draw_outline(picture, point_in_image(tumour, result.registered), self._radius, self._pixel_size)
         else:

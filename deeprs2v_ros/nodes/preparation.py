@@ -39,8 +39,8 @@ class Ready:
 class Preparation:
     """Collects what is needed and says what is still missing.
 
-    ``mask`` (rows, columns) may be None: it is then found from the first ``mask_frames`` images. ``report`` is told what
-    went wrong; then the mask is looked for in the next images, and another volume waited for.
+    ``mask`` (rows, columns) may be None: it is then found from the first ``mask_frames`` images. ``report`` is told
+    what went wrong; then the mask is looked for in the next images, and another volume waited for.
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
@@ -10,19 +9,16 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
-from tf2_ros import Buffer, TransformBroadcaster, TransformException, TransformListener
+from tf2_ros import Buffer, TransformException, TransformListener
 
-from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, image_centre, inverse
+from deeprs2v_ros.geometry import Array, image_centre
 from deeprs2v_ros.imaging.mask import read_mask
-from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes import qos
 from deeprs2v_ros.nodes.clock import on_jump_back
 from deeprs2v_ros.nodes.conversions import (
@@ -30,17 +26,16 @@ from deeprs2v_ros.nodes.conversions import (
     image_from_message,
     nanoseconds,
     transform_from_message,
-    transform_messages,
     turned_covariance,
 )
-from deeprs2v_ros.nodes.frames import CORRECTED, IMAGE, VOLUME
+from deeprs2v_ros.nodes.frames import IMAGE, VOLUME
 from deeprs2v_ros.nodes.inbox import Arrival, ClockJump, Inbox, NewVolume, Stop
 from deeprs2v_ros.nodes.parameters import declare, declare_positive, declare_settings
-from deeprs2v_ros.nodes.pictures import Pictures
 from deeprs2v_ros.nodes.preparation import Preparation
+from deeprs2v_ros.nodes.results import Results
 from deeprs2v_ros.nodes.running import run
 from deeprs2v_ros.nodes.scene import declare_images
-from deeprs2v_ros.nodes.status import Provenance, Timing, status_message
+from deeprs2v_ros.nodes.status import Timing
 from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings, Verdict
@@ -60,7 +55,6 @@ class RegistrationNode(Node):
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("registration", **options)
         self._images = declare_images(self)
-        self._centre = image_centre(self._images.shape, self._images.image_from_pixel)
         mask_path = declare(self, "mask", "", "Valid area of an image, as an image file; empty: found from the images")
         mask_frames = declare_positive(self, "mask_frames", 10, "Images from which the valid area is found")
         gate = declare_settings(self, "gate", GateSettings())
@@ -70,21 +64,18 @@ class RegistrationNode(Node):
         tolerance = declare_positive(self, "future_tolerance", 0.1, "Seconds that a stamp may lie in the future")
         frozen = declare(self, "frozen_distance", 2.0, "mm that the plane may move while the picture stands; 0: any")
         self._image_timeout = declare_positive(self, "image_timeout", 1.0, "Seconds without an image that are too long")
-        self._pictures = Pictures(self, self._images.pixel_size)
 
         self._stamps = StampCheck(round(tolerance * SECOND))
-        self._freeze = FreezeCheck(frozen, self._centre)
+        self._freeze = FreezeCheck(frozen, image_centre(self._images.shape, self._images.image_from_pixel))
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registration")
         mask = read_mask(mask_path, self._images.shape) if mask_path else None
         self._preparation = Preparation(
             self._pool, self._images, mask, mask_frames, RegistrationSettings(gate=gate), temporal, self._on_failure
         )
-        self._configuration = _digest_of_parameters(self)
 
         self._buffer = Buffer(node=self)
         self._listener = TransformListener(self._buffer, self)
-        self._broadcaster = TransformBroadcaster(self)
-        self._status = self.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
+        self._results = Results(self, self._images, self._buffer)
         self._inbox = Inbox()
         self._jumps = self._jumps_before = 0
         self._stopping = Event()
@@ -165,7 +156,7 @@ class RegistrationNode(Node):
         self._supervisor.stale()
         self.get_logger().warning(f"no images for {self._image_timeout:g} s")
         now = self._now()
-        self._publish_status(Timing(now, now), self._supervisor.aside(now, "IMAGE_STALE"))
+        self._aside(Timing(now, now), Refusal.IMAGE_STALE)
 
     def _process(self, arrival: Arrival) -> None:
         self._jumps_before = self._jumps
@@ -251,7 +242,7 @@ class RegistrationNode(Node):
 
     def _aside(self, timing: Timing, refusal: Refusal) -> None:
         """An image that is not looked at."""
-        self._publish_status(timing, self._supervisor.aside(timing.stamp, refusal.value))
+        self._results.announce(timing, self._supervisor.aside(timing.stamp, refusal.value), self._preparation.ready)
 
     def _refuse(
         self,
@@ -266,39 +257,16 @@ class RegistrationNode(Node):
         self,
         timing: Timing,
         verdict: Verdict,
-        image: NDArray[np.uint8] | None = None,
-        tracked: Array | None = None,
+        image: NDArray[np.uint8] | None,
+        tracked: Array | None,
         result: Registration | None = None,
     ) -> None:
-        """Broadcast what may be believed, say so, then show it. After a jump of the clock nothing may."""
-        if self._jumps != self._jumps_before:
+        if self._jumps != self._jumps_before:  # of the time before the jump nothing may be broadcast any more
             verdict = self._supervisor.aside(timing.stamp, Refusal.CLOCK_JUMP.value)
-        if verdict.broadcast is not None:
-            place = LinkTransform(VOLUME, CORRECTED, inverse(verdict.broadcast))
-            stamp = Time(nanoseconds=timing.stamp).to_msg()
-            self._broadcaster.sendTransform(transform_messages([place], stamp))
-        self._publish_status(timing, verdict, tracked, result)
-        if image is not None:
-            slicer = None if self._preparation.ready is None else self._preparation.ready.slicer
-            self._pictures.publish(timing.stamp, image, verdict, result, slicer, self._buffer)
-
-    def _publish_status(
-        self, timing: Timing, verdict: Verdict, tracked: Array | None = None, result: Registration | None = None
-    ) -> None:
-        ready = self._preparation.ready
-        provenance = Provenance("" if ready is None else ready.source, self._configuration)
-        message = status_message(timing, verdict, tracked, result, self._centre, provenance)
-        message.latency_published = timing.since_stamp(self._now())
-        self._status.publish(message)
+        self._results.announce(timing, verdict, self._preparation.ready, image, tracked, result)
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
-
-
-def _digest_of_parameters(node: Node) -> str:
-    values = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
-    text = yaml.safe_dump({name: list(v) if hasattr(v, "typecode") else v for name, v in values.items()})
-    return f"parameters {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def main() -> int:

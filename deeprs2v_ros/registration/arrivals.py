@@ -12,7 +12,7 @@ from deeprs2v_ros.registration.search import distance
 
 
 class Refusal(str, Enum):
-    """Why an image was not registered."""
+    """Why an image was not registered; IMAGE_STALE: why there is none."""
 
     NONE = ""
     ZERO_STAMP = "ZERO_STAMP"
@@ -28,6 +28,7 @@ class Refusal(str, Enum):
     STARTING = "STARTING"
     NO_TRANSFORM = "NO_TRANSFORM"
     FROZEN = "FROZEN"
+    IMAGE_STALE = "IMAGE_STALE"
 
 
 class StampCheck:

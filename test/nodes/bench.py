@@ -29,6 +29,7 @@ VOLUME_IMAGE = phantom("spheres")
 POSE = middle_pose(VOLUME_IMAGE)
 ORGAN = displacement((3.0, -2.0, 2.5, 1.0, -2.0, 1.5))
 """How far the organ is from rest, as a motion of the plane about the image centre."""
+MOST_IMAGES = 1000
 PREPARING = ("NO_VOLUME", "FINDING_MASK", "STARTING")
 
 
@@ -107,13 +108,15 @@ class Bench:
         """One image without its pose; its status is not awaited."""
         self._image.publish(self.message(stamp, picture))
 
+    def show_until(self, condition, **options):
+        """Images until a status meets a condition; fails after a number of them."""
+        assert any(condition(self.show(**options)) for _ in range(MOST_IMAGES)), self.statuses[-1].reason
+
     def until_ready(self):
-        while self.show().reason in PREPARING:
-            pass
+        self.show_until(lambda status: status.reason not in PREPARING)
 
     def until_tracking(self):
-        while self.show().state != RegistrationStatus.TRACKING:
-            pass
+        self.show_until(lambda status: status.state == RegistrationStatus.TRACKING)
 
 
 def black():
