@@ -6,12 +6,11 @@ ros2 launch deeprs2v_ros cart.launch.py parameters:=/path/to/cart.yaml rviz:=tru
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchDescription
 
 PACKAGE = "deeprs2v_ros"
 NODES = ("arm_kinematics", "ultrasound_source", "volume_server", "registration", "target_monitor")

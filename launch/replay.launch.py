@@ -7,12 +7,11 @@ ros2 launch deeprs2v_ros replay.launch.py parameters:=/path/to/replay.yaml bag:=
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 PACKAGE = "deeprs2v_ros"
 NODES = ("volume_server", "registration", "target_monitor")

@@ -13,13 +13,13 @@ HAS_ROS = all(importlib.util.find_spec(name) for name in ("rclpy", "deeprs2v_ros
 pytestmark = pytest.mark.skipif(not HAS_ROS, reason="needs ROS: source install/setup.bash")
 if HAS_ROS:
     import rclpy
-    from deeprs2v_ros.msg import RegistrationStatus
     from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
     from std_msgs.msg import String
 
-    from deeprs2v_ros.nodes.bag_recorder import BagRecorder
-    from deeprs2v_ros.nodes.definitions import message_definition
+    from deeprs2v_ros.msg import RegistrationStatus
+    from deeprs2v_ros.nodes.composed.bag_recorder import BagRecorder
+    from deeprs2v_ros.nodes.composed.definitions import message_definition
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def _isolate() -> None:
 
 def _run_nodes(parameters: Path, bag: Path, duration: float) -> None:
     try:
-        from deeprs2v_ros.nodes.demo import run_nodes
+        from deeprs2v_ros.nodes.composed.demo import run_nodes
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing: needs ROS 2 and the built package, see README.md") from error
     # So that the nodes are stopped in order when this process is asked to end.

@@ -10,13 +10,13 @@ from sensor_msgs.msg import JointState
 
 from deeprs2v_ros.arm.encoders import EncoderError, EncoderStream
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.clock import on_jump_back
-from deeprs2v_ros.nodes.conversions import SECOND, joint_state, stamp_message
-from deeprs2v_ros.nodes.encoder_log import EncoderLog
-from deeprs2v_ros.nodes.parameters import declare, declare_choice, declare_path, declare_positive
-from deeprs2v_ros.nodes.running import run
-from deeprs2v_ros.nodes.scene import declare_arm, declare_cart, declare_images
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.clock import on_jump_back
+from deeprs2v_ros.nodes.support.conversions import SECOND, joint_state, stamp_message
+from deeprs2v_ros.nodes.support.encoder_log import EncoderLog
+from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path, declare_positive
+from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.nodes.support.scene import declare_arm, declare_cart, declare_images
 
 PERIOD_OF_WARNINGS = 2.0  # s
 

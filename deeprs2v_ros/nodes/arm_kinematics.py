@@ -12,10 +12,10 @@ from std_msgs.msg import String
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import joints_from_message, transform_messages
-from deeprs2v_ros.nodes.running import run
-from deeprs2v_ros.nodes.scene import declare_arm, declare_images
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import joints_from_message, transform_messages
+from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.nodes.support.scene import declare_arm, declare_images
 
 PERIOD_OF_WARNINGS = 2.0  # s
 

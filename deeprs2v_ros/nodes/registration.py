@@ -19,23 +19,23 @@ from tf2_ros import Buffer, TransformException, TransformListener
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, image_centre
 from deeprs2v_ros.imaging.mask import read_mask
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.clock import on_jump_back
-from deeprs2v_ros.nodes.conversions import (
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.clock import on_jump_back
+from deeprs2v_ros.nodes.support.conversions import (
     SECOND,
     image_from_message,
     nanoseconds,
     transform_from_message,
     turned_covariance,
 )
-from deeprs2v_ros.nodes.frames import IMAGE, VOLUME
-from deeprs2v_ros.nodes.inbox import Arrival, ClockJump, Inbox, NewVolume, Stop
-from deeprs2v_ros.nodes.parameters import declare, declare_positive, declare_settings
-from deeprs2v_ros.nodes.preparation import Preparation
-from deeprs2v_ros.nodes.results import Results
-from deeprs2v_ros.nodes.running import run
-from deeprs2v_ros.nodes.scene import declare_images
-from deeprs2v_ros.nodes.status import Timing
+from deeprs2v_ros.nodes.support.frames import IMAGE, VOLUME
+from deeprs2v_ros.nodes.support.inbox import Arrival, ClockJump, Inbox, NewVolume, Stop
+from deeprs2v_ros.nodes.support.parameters import declare, declare_positive, declare_settings
+from deeprs2v_ros.nodes.support.preparation import Preparation
+from deeprs2v_ros.nodes.support.results import Results
+from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.nodes.support.scene import declare_images
+from deeprs2v_ros.nodes.support.status import Timing
 from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings, Verdict

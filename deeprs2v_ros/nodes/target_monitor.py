@@ -13,12 +13,12 @@ from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.clock import on_jump_back
-from deeprs2v_ros.nodes.conversions import point_message, transform_from_message
-from deeprs2v_ros.nodes.frames import BASE, TUMOR
-from deeprs2v_ros.nodes.parameters import declare_positive
-from deeprs2v_ros.nodes.running import run
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.clock import on_jump_back
+from deeprs2v_ros.nodes.support.conversions import point_message, transform_from_message
+from deeprs2v_ros.nodes.support.frames import BASE, TUMOR
+from deeprs2v_ros.nodes.support.parameters import declare_positive
+from deeprs2v_ros.nodes.support.running import run
 
 POLL_PERIOD = 0.005  # s
 

@@ -13,13 +13,19 @@ from tf2_ros import TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import SECOND, image_message, point_message, stamp_message, transform_messages
-from deeprs2v_ros.nodes.frames import BASE, IMAGE, VOLUME
-from deeprs2v_ros.nodes.image_sources import Frame, SceneSource, SequenceSource, VideoSource
-from deeprs2v_ros.nodes.parameters import declare, declare_choice, declare_path
-from deeprs2v_ros.nodes.running import run
-from deeprs2v_ros.nodes.scene import declare_cart, declare_images
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import (
+    SECOND,
+    image_message,
+    point_message,
+    stamp_message,
+    transform_messages,
+)
+from deeprs2v_ros.nodes.support.frames import BASE, IMAGE, VOLUME
+from deeprs2v_ros.nodes.support.image_sources import Frame, SceneSource, SequenceSource, VideoSource
+from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path
+from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
 
 LONGEST_WAIT = 0.05  # s: how soon a clock that jumps or a node that ends is noticed
 

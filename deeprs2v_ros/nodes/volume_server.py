@@ -19,15 +19,21 @@ from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.volume import read_volume
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import METRES, image_message, transform_from_numbers, transform_messages
-from deeprs2v_ros.nodes.frames import BASE, CORRECTED, MRI, TUMOR, VOLUME
-from deeprs2v_ros.nodes.markers import tumour_and_box
-from deeprs2v_ros.nodes.overlay import three_slices
-from deeprs2v_ros.nodes.parameters import declare, declare_choice, declare_numbers, declare_path, declare_positive
-from deeprs2v_ros.nodes.running import run
-from deeprs2v_ros.nodes.scene import declare_cart, declare_images
-from deeprs2v_ros.nodes.volume_sources import acquire, make_from_sequence, output_path
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
+from deeprs2v_ros.nodes.support.frames import BASE, CORRECTED, MRI, TUMOR, VOLUME
+from deeprs2v_ros.nodes.support.markers import tumour_and_box
+from deeprs2v_ros.nodes.support.overlay import three_slices
+from deeprs2v_ros.nodes.support.parameters import (
+    declare,
+    declare_choice,
+    declare_numbers,
+    declare_path,
+    declare_positive,
+)
+from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
+from deeprs2v_ros.nodes.support.volume_sources import acquire, make_from_sequence, output_path
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
 RELOADED = {

@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import rclpy
-from deeprs2v_ros.msg import RegistrationStatus
 from phantoms import IMAGE_FROM_PIXEL, SHAPE, cut_frame, displacement, fan, middle_pose, phantom
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -14,16 +13,17 @@ from tf2_ros import TransformBroadcaster
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.geometry import inverse
 from deeprs2v_ros.imaging.volume import write_volume
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import (
+from deeprs2v_ros.msg import RegistrationStatus
+from deeprs2v_ros.nodes.registration import RegistrationNode
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import (
     image_message,
     nanoseconds,
     stamp_message,
     transform_from_message,
     transform_messages,
 )
-from deeprs2v_ros.nodes.frames import CORRECTED, IMAGE, VOLUME
-from deeprs2v_ros.nodes.registration import RegistrationNode
+from deeprs2v_ros.nodes.support.frames import CORRECTED, IMAGE, VOLUME
 
 VOLUME_IMAGE = phantom("spheres")
 POSE = middle_pose(VOLUME_IMAGE)

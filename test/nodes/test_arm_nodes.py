@@ -12,10 +12,10 @@ from tf2_ros import Buffer, TransformListener
 from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply
-from deeprs2v_ros.nodes import qos
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
-from deeprs2v_ros.nodes.conversions import joint_state, nanoseconds, stamp_message, transform_from_message
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import joint_state, nanoseconds, stamp_message, transform_from_message
 from deeprs2v_ros.resources import resource
 
 ARM = read_arm(resource("config/arm/liver.yaml"))

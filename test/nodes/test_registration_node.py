@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from bench import ORGAN, POSE, PREPARING, black, expected_correction, overrides
 from cv_bridge import CvBridge
-from deeprs2v_ros.msg import RegistrationStatus as Status
 from phantoms import CENTRE, SHAPE
 from sensor_msgs.msg import Image
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, inverse
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import nanoseconds, stamp_message, transform_from_pose
+from deeprs2v_ros.msg import RegistrationStatus as Status
 from deeprs2v_ros.nodes.registration import RegistrationNode
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import nanoseconds, stamp_message, transform_from_pose
 
 SECOND = 1_000_000_000
 
@@ -212,7 +212,7 @@ def test_out_of_memory_while_the_volume_is_read_is_a_fault(make_bench, monkeypat
     def fails(*_):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("deeprs2v_ros.nodes.preparation.read_volume", fails)
+    monkeypatch.setattr("deeprs2v_ros.nodes.support.preparation.read_volume", fails)
     bench = make_bench()
     bench.send_volume()
     bench.show_until(lambda status: status.state == Status.FAULT)

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import rclpy
 from bench import overrides
-from deeprs2v_ros.msg import RegistrationStatus as Status
 from geometry_msgs.msg import PointStamped
 from sensor_msgs.msg import Image
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes import qos
+from deeprs2v_ros.msg import RegistrationStatus as Status
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
-from deeprs2v_ros.nodes.conversions import nanoseconds
 from deeprs2v_ros.nodes.registration import RegistrationNode
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import nanoseconds
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
 from deeprs2v_ros.nodes.volume_server import VolumeServer

@@ -2,14 +2,14 @@
 
 import pytest
 import rclpy
-from deeprs2v_ros.msg import RegistrationStatus as Status
 from geometry_msgs.msg import PointStamped
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.geometry import rigid
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import nanoseconds, stamp_message, transform_messages
+from deeprs2v_ros.msg import RegistrationStatus as Status
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import nanoseconds, stamp_message, transform_messages
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
 
 

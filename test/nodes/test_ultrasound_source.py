@@ -15,9 +15,9 @@ from tf2_ros import Buffer, TransformListener
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import image_from_message, nanoseconds, transform_from_message
-from deeprs2v_ros.nodes.image_sources import SceneSource, VideoSource
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import image_from_message, nanoseconds, transform_from_message
+from deeprs2v_ros.nodes.support.image_sources import SceneSource, VideoSource
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
 
 SECOND = 1_000_000_000

@@ -17,8 +17,8 @@ from visualization_msgs.msg import MarkerArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, rigid
 from deeprs2v_ros.imaging.volume import write_volume
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import transform_from_message
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import transform_from_message
 from deeprs2v_ros.nodes.volume_server import VolumeServer
 
 TURN = Rotation.from_euler("xyz", [30, 10, -70], degrees=True)

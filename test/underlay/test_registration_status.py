@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from deeprs2v_ros.msg import RegistrationStatus
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from deeprs2v_ros.msg import RegistrationStatus
 
 DEFINITION = Path(__file__).resolve().parents[2] / "msg/RegistrationStatus.msg"
 

@@ -13,7 +13,7 @@ from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.reconstruction import reconstruct
 from deeprs2v_ros.imaging.sequence import Sequence, read_sequence
 from deeprs2v_ros.imaging.volume import write_volume
-from deeprs2v_ros.nodes.scene import nominal_view
+from deeprs2v_ros.nodes.support.scene import nominal_view
 from deeprs2v_ros.simulation.cart import Cart
 from deeprs2v_ros.simulation.paths import sweep_poses
 from deeprs2v_ros.simulation.scenes import SimulatedScene

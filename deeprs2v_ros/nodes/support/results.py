@@ -10,14 +10,14 @@ from tf2_ros import Buffer, TransformBroadcaster
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.geometry import Array, image_centre, inverse
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes import qos
-from deeprs2v_ros.nodes.conversions import stamp_message, transform_messages
-from deeprs2v_ros.nodes.frames import CORRECTED, VOLUME
-from deeprs2v_ros.nodes.parameters import digest
-from deeprs2v_ros.nodes.pictures import Pictures
-from deeprs2v_ros.nodes.preparation import Ready
-from deeprs2v_ros.nodes.scene import ImageGeometry
-from deeprs2v_ros.nodes.status import Provenance, Timing, status_message
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_messages
+from deeprs2v_ros.nodes.support.frames import CORRECTED, VOLUME
+from deeprs2v_ros.nodes.support.parameters import digest
+from deeprs2v_ros.nodes.support.pictures import Pictures
+from deeprs2v_ros.nodes.support.preparation import Ready
+from deeprs2v_ros.nodes.support.scene import ImageGeometry
+from deeprs2v_ros.nodes.support.status import Provenance, Timing, status_message
 from deeprs2v_ros.registration.supervisor import Verdict
 from deeprs2v_ros.registration.tracker import Registration
 

@@ -16,7 +16,7 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, image_centre, split_pixel_transform
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.sequence import read_sequence
-from deeprs2v_ros.nodes.parameters import NUMBERS, declare, declare_choice, declare_numbers, declare_positive
+from deeprs2v_ros.nodes.support.parameters import NUMBERS, declare, declare_choice, declare_numbers, declare_positive
 from deeprs2v_ros.resources import resource
 from deeprs2v_ros.simulation.anatomy import make_liver
 from deeprs2v_ros.simulation.breathing import Breathing

@@ -10,8 +10,8 @@ from geometry_msgs.msg import Point, Pose, Quaternion
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.conversions import covariance_message, pose_message, stamp_message, turned_covariance
-from deeprs2v_ros.nodes.frames import VOLUME
+from deeprs2v_ros.nodes.support.conversions import covariance_message, pose_message, stamp_message, turned_covariance
+from deeprs2v_ros.nodes.support.frames import VOLUME
 from deeprs2v_ros.registration.supervisor import Verdict
 from deeprs2v_ros.registration.tracker import Registration
 

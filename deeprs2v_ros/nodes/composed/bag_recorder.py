@@ -22,7 +22,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from deeprs2v_ros.nodes.definitions import message_class, message_definition
+from deeprs2v_ros.nodes.composed.definitions import message_class, message_definition
 
 PERIOD = 0.05
 """Seconds between two looks for messages and for new topics."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from deeprs2v_ros.geometry import Array, apply, image_centre, rigid
 from deeprs2v_ros.imaging.mask import find_mask
 from deeprs2v_ros.imaging.volume import Volume, read_volume
-from deeprs2v_ros.nodes.overlay import Slicer
-from deeprs2v_ros.nodes.scene import ImageGeometry
+from deeprs2v_ros.nodes.support.overlay import Slicer
+from deeprs2v_ros.nodes.support.scene import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker

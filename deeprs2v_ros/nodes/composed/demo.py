@@ -13,9 +13,9 @@ from tqdm import tqdm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
-from deeprs2v_ros.nodes.bag_recorder import BagRecorder
-from deeprs2v_ros.nodes.composition import Composition
-from deeprs2v_ros.nodes.live_figures import LiveFigures
+from deeprs2v_ros.nodes.composed.bag_recorder import BagRecorder
+from deeprs2v_ros.nodes.composed.composition import Composition
+from deeprs2v_ros.nodes.composed.live_figures import LiveFigures
 from deeprs2v_ros.nodes.registration import RegistrationNode
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
 from deeprs2v_ros.nodes.volume_server import VolumeServer

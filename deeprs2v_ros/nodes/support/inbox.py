@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 
 from sensor_msgs.msg import Image
 
-from deeprs2v_ros.nodes.status import Timing
+from deeprs2v_ros.nodes.support.status import Timing
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What the nodes share: parameters, units and messages, sources, pictures."""
