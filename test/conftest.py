@@ -1,8 +1,30 @@
-"""What several tests share."""
+"""What several tests share: the recordings, and a ROS apart from anything else that runs."""
 
+import importlib.util
+import os
+import time
 from pathlib import Path
 
 import pytest
+
+HAS_ROS = all(importlib.util.find_spec(name) for name in ("rclpy", "tf2_ros", "cv_bridge", "deeprs2v_ros.msg"))
+if HAS_ROS:
+    import rclpy
+
+NEEDS_ROS = ("nodes", "underlay")  # folders
+
+
+class WithoutRos(pytest.Module):
+    """A module that cannot even be imported without ROS."""
+
+    def collect(self):
+        pytest.skip("needs ROS: source install/setup.bash", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if HAS_ROS or module_path.parent.name not in NEEDS_ROS:
+        return None
+    return WithoutRos.from_parent(parent, path=module_path)
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +34,45 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder}")
     return folder
+
+
+@pytest.fixture
+def ros(monkeypatch):
+    """A context of rclpy of its own, in a domain of this process, on this machine alone."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=1 + os.getpid() % 100)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def keep():
+    """Takes nodes, and destroys them in the end."""
+    nodes = []
+
+    def take(node):
+        nodes.append(node)
+        return node
+
+    yield take
+    for node in nodes:
+        node.destroy_node()
+
+
+@pytest.fixture
+def spin_until(ros):
+    """Spins nodes until a condition holds; fails after some seconds."""
+    executor = rclpy.executors.SingleThreadedExecutor(context=ros)
+
+    def spin(condition, *nodes, seconds=15.0):
+        for node in nodes:
+            if node not in executor.get_nodes():
+                executor.add_node(node)
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"nothing came in {seconds:g} seconds"
+            executor.spin_once(timeout_sec=0.05)
+
+    yield spin
+    executor.shutdown()

@@ -1,73 +1,13 @@
-"""ROS for the tests of nodes, apart from anything else that runs, and a bench that shows images to the registration."""
-
-import importlib.util
-import os
-import time
+"""A bench that shows images to the registration."""
 
 import pytest
-
-HAS_ROS = all(importlib.util.find_spec(name) for name in ("rclpy", "tf2_ros", "cv_bridge", "deeprs2v_ros.msg"))
-if HAS_ROS:
-    import rclpy
-    from bench import Bench
-
-
-class WithoutRos(pytest.Module):
-    """A module that cannot even be imported without ROS."""
-
-    def collect(self):
-        pytest.skip("needs ROS: source install/setup.bash", allow_module_level=True)
-
-
-def pytest_pycollect_makemodule(module_path, parent):
-    return None if HAS_ROS else WithoutRos.from_parent(parent, path=module_path)
-
-
-@pytest.fixture
-def ros(monkeypatch):
-    """A context of rclpy of its own, in a domain of this process, on this machine alone."""
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=1 + os.getpid() % 100)
-    yield context
-    rclpy.shutdown(context=context)
-
-
-@pytest.fixture
-def keep():
-    """Takes nodes, and destroys them in the end."""
-    nodes = []
-
-    def take(node):
-        nodes.append(node)
-        return node
-
-    yield take
-    for node in nodes:
-        node.destroy_node()
-
-
-@pytest.fixture
-def spin_until(ros):
-    """Spins nodes until a condition holds; fails after some seconds."""
-    executor = rclpy.executors.SingleThreadedExecutor(context=ros)
-
-    def spin(condition, *nodes, seconds=15.0):
-        for node in nodes:
-            if node not in executor.get_nodes():
-                executor.add_node(node)
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"nothing came in {seconds:g} seconds"
-            executor.spin_once(timeout_sec=0.05)
-
-    yield spin
-    executor.shutdown()
 
 
 @pytest.fixture
 def make_bench(ros, keep, spin_until, tmp_path):
     """Makes a bench around a registration node with further parameters."""
+    from bench import Bench  # needs ROS
+
     return lambda **parameters: Bench(ros, keep, spin_until, tmp_path, parameters)
 
 
