@@ -1,5 +1,7 @@
 """A registration node on a bench: a phantom volume, and a hand that shows it images with their poses."""
 
+import time
+
 import cv2
 import numpy as np
 import rclpy
@@ -29,7 +31,6 @@ VOLUME_IMAGE = phantom("spheres")
 POSE = middle_pose(VOLUME_IMAGE)
 ORGAN = displacement((3.0, -2.0, 2.5, 1.0, -2.0, 1.5))
 """How far the organ is from rest, as a motion of the plane about the image centre."""
-MOST_IMAGES = 1000
 PREPARING = ("NO_VOLUME", "FINDING_MASK", "STARTING")
 
 
@@ -109,8 +110,10 @@ class Bench:
         self._image.publish(self.message(stamp, picture))
 
     def show_until(self, condition, **options):
-        """Images until a status meets a condition; fails after a number of them."""
-        assert any(condition(self.show(**options)) for _ in range(MOST_IMAGES)), self.statuses[-1].reason
+        """Images until a status meets a condition; fails after a minute."""
+        deadline = time.monotonic() + 60.0
+        while not condition(self.show(**options)):
+            assert time.monotonic() < deadline, self.statuses[-1].reason
 
     def until_ready(self):
         self.show_until(lambda status: status.reason not in PREPARING)

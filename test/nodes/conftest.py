@@ -1,6 +1,17 @@
 """A bench that shows images to the registration."""
 
 import pytest
+from phantoms import IMAGE_FROM_PIXEL, cut_frame, fan, middle_pose, phantom
+
+from deeprs2v_ros.registration.tracker import Tracker
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled():
+    """Compiles the registration before any node waits for it: half a minute on a fresh machine."""
+    volume = phantom("spheres")
+    pose = middle_pose(volume)
+    Tracker(volume, fan(), IMAGE_FROM_PIXEL).register_frame(cut_frame(volume, pose), pose)
 
 
 @pytest.fixture
