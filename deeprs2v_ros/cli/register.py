@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +71,8 @@ def register(sequence: Sequence, mask: NDArray[np.bool_], volume: Volume, tempor
     tracked = iter(poses)
     for index, (frame, timestamp) in enumerate(zip(sequence.frames, sequence.timestamps, strict=True)):
         if sequence.valid[index]:
-            began = perf_counter()
             result = tracker.register_frame(frame, next(tracked)[0])
-            runtime = 1e3 * (perf_counter() - began)
+            runtime = 1e3 * result.runtime
             status = ACCEPTED if result.accepted else REJECTED
             signals, registered = result.signals, result.registered @ image_from_pixel
             yield PoseRow(

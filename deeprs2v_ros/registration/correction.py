@@ -87,13 +87,23 @@ def on_level(level: Level, frame: NDArray[np.float32], centre: Array) -> Task:
 
 
 @numba.njit(cache=True, nogil=True)
-def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
-    """Compare the frame of a `Task` with the slice at ``pose`` (4x4 mm); returns an `Evaluation`."""
+def compare(task, pose):  # noqa: ANN001, ANN201 (compiled)
+    """Slice at ``pose`` (4x4 mm) and compare with the frame of a `Task`.
+
+    Returns LNCC, its gradient and curvature by each pixel of the slice, and the gradient and the mask of the slice.
+    """
     voxel_from_image = task.voxel_from_volume @ pose
     values, gradient, mask = interpolate_plane(
         task.volume, voxel_from_image @ task.image_from_lattice, voxel_from_image[:3, :3], task.mask
     )
     lncc, by_pixel, by_pixel_twice, _ = lncc_with_derivatives(task.frame, values, mask, task.window)
+    return lncc, by_pixel, by_pixel_twice, gradient, mask
+
+
+@numba.njit(cache=True, nogil=True)
+def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
+    """The `Evaluation` of a ``pose`` (4x4 mm) for the frame of a `Task`."""
+    lncc, by_pixel, by_pixel_twice, gradient, mask = compare(task, pose)
     first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
     overlap = mask.sum() / max(task.mask.sum(), 1)
     return Evaluation(pose, lncc, overlap, lncc * overlap, first, second)

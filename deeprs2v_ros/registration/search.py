@@ -1,8 +1,8 @@
 """Coarse-to-fine search from several starting points, so that one bad valley does not decide.
 
 The correction climbs to the nearest summit of LNCC. Starts spread around the prior climb on a plane of a few hundred
-points, where a climb costs milliseconds; distinct summits are kept and compared on ever finer levels. How many starts
-end on the winner's summit says how well defined it is.
+points, where a climb costs a fraction of a millisecond; distinct summits are kept and compared on ever finer levels.
+By how much the winner beats the best different summit says whether it is the only one.
 """
 
 from __future__ import annotations

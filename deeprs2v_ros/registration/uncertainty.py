@@ -15,9 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.imaging.slicing import interpolate_plane
-from deeprs2v_ros.registration.correction import SCALE, Task, normal_equations
-from deeprs2v_ros.similarity import masked_lncc
+from deeprs2v_ros.registration.correction import SCALE, Task, compare, normal_equations
 
 SPECKLE_CELL = 9.0
 """mm^2 of the image plane that count as one independent observation, since speckle correlates neighbouring pixels."""
@@ -35,22 +33,18 @@ def pose_covariance(task: Task, pose: Array) -> Array:
     ``pose`` is the frame's volume_from_image (4x4), at a maximum of LNCC. The level of the ``task`` should be coarse
     enough that speckle is averaged: on a finer one, noise hides how much the blocks disagree.
     """
-    voxel_from_image = task.voxel_from_volume @ pose
-    values, gradient, mask = interpolate_plane(
-        task.volume, voxel_from_image @ task.image_from_lattice, voxel_from_image[:3, :3], task.mask
-    )
-    similarity = masked_lncc(task.frame, values, mask, task.window)
+    lncc, by_pixel, by_pixel_twice, gradient, mask = compare(task, pose)
     curvature, scatter = np.zeros((6, 6)), np.zeros((6, 6))
     columns, rows = ((along - along[0]) // BLOCK for along in (task.x, task.y))
     for row in np.unique(rows):
         for column in np.unique(columns):
             block = mask & (rows == row)[:, None] & (columns == column)
-            first, second = normal_equations(gradient, similarity.gradient, similarity.curvature, block, task.x, task.y)
+            first, second = normal_equations(gradient, by_pixel, by_pixel_twice, block, task.x, task.y)
             curvature += second
             scatter += np.outer(first, first)
 
     observations = max(np.count_nonzero(mask) * task.spacing**2 / SPECKLE_CELL, 1.0)
-    noise = 2.0 * max(1.0 - similarity.value, 1e-3) / observations
+    noise = 2.0 * max(1.0 - lncc, 1e-3) / observations
     scale = np.outer(SCALE, SCALE)
     inverse_curvature = np.linalg.inv(scale * curvature + noise / UNKNOWN**2 * np.eye(6))
     return scale * (noise * inverse_curvature + inverse_curvature @ (scale * scatter) @ inverse_curvature)
