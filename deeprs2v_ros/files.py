@@ -1,10 +1,11 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,3 +33,30 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_folder(folder: str | Path, contents: Mapping[str, bytes]) -> None:
+    """Write files by name into ``folder``, a new one as a whole; in an old one, files of other names are left alone.
+
+    Raises InputError when ``folder`` is a file, or the folder that is to hold it does not exist or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; a report is a folder")
+    if not folder.parent.is_dir():
+        raise InputError(f"{folder}: the folder {folder.parent} does not exist")
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=".report", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        if folder.is_dir():
+            for name in contents:
+                (temporary / name).replace(folder / name)
+        else:
+            temporary.chmod(0o755)
+            temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,25 +1,18 @@
-"""Forward kinematics of a tree of joints.
-
-The frame of a joint's child in its parent is linear in three numbers: ``F = A + c B + s C``, where ``A, B, C`` are
-constant 4x4 arrays and ``(c, s)`` is ``(cos q, sin q)`` of a revolute joint (Rodrigues' formula) and ``(0, q)`` of a
-prismatic one. So all joints are evaluated at once, and the frames in the base are products along the tree.
-"""
+"""Forward kinematics of a tree of joints: the arm of a URDF file, as it was drawn or as calibration found it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from deeprs2v_ros.arm.posing import Tree, place, twists
 from deeprs2v_ros.arm.urdf import Joint, Mimic, read_joints
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array
-
-# Indices of a cross product, a[NEXT] b[AFTER] - a[AFTER] b[NEXT]; np.cross costs several times as much on short arrays.
-_NEXT, _AFTER = [1, 2, 0], [2, 0, 1]
+from deeprs2v_ros.geometry import Array, from_motion
 
 
 class LinkTransform(NamedTuple):
@@ -30,6 +23,20 @@ class LinkTransform(NamedTuple):
     parent_from_child: Array
 
 
+@dataclass(frozen=True)
+class Corrections:
+    """How an arm differs from its URDF, by the names of its joints.
+
+    ``origins``: a small motion (6,) (mm, rad) of the joint, in its own nominal frame: ``parent_from_joint @ motion``.
+    ``compliance``: rad of sag per mm of lever about the axes (3,) of the joint's child, see `posing`; the weight hangs
+    on the link ``flange``.
+    """
+
+    flange: str
+    origins: Mapping[str, Array] = field(default_factory=dict)
+    compliance: Mapping[str, Array] = field(default_factory=dict)
+
+
 class Chain:
     """The joints of one arm. "Base" is the root link, the one that is no joint's child.
 
@@ -38,25 +45,24 @@ class Chain:
     Joint values are given by name, in rad (revolute) or mm (prismatic); names the arm does not have are ignored.
     """
 
-    def __init__(self, joints: Sequence[Joint], source: str) -> None:
-        """Raise InputError naming ``source``, the joint and the fault unless the joints form one tree."""
+    def __init__(self, joints: Sequence[Joint], source: str, corrections: Corrections | None = None) -> None:
+        """Raise InputError naming ``source``, the joint and the fault unless the joints form one tree.
+
+        The same for ``corrections`` of joints or a flange that are not there.
+        """
         ordered = _from_the_root(joints, source)
         self.source = source
+        self.corrections = corrections
         self.joints: dict[str, Joint] = {joint.name: joint for joint in ordered}
         self.joint_names = tuple(joint.name for joint in ordered if joint.kind != "fixed" and joint.mimic is None)
         self.root = ordered[0].parent
         self.links = (self.root, *(joint.child for joint in ordered))
         self._row = {link: row for row, link in enumerate(self.links)}
-        self._parent_row = [self._row[joint.parent] for joint in ordered]
         self._path: dict[str, list[int]] = {self.root: []}
         for number, joint in enumerate(ordered):
             self._path[joint.child] = [*self._path[joint.parent], number]
         self._set_gains(ordered)
-        self._constant, self._cosine, self._sine = (
-            np.ascontiguousarray(part) for part in np.swapaxes([_linear_parts(joint) for joint in ordered], 0, 1)
-        )
-        self._axes = np.array([joint.axis for joint in ordered])
-        self._prismatic = np.array([joint.kind == "prismatic" for joint in ordered])
+        self.tree = self._tree(ordered, corrections or Corrections(self.root))
 
     @classmethod
     def from_urdf(cls, path: str | Path) -> Chain:
@@ -71,24 +77,29 @@ class Chain:
         if joint not in self.joints or self.joints[joint].kind != "fixed":
             raise InputError(f"{self.source}: has no fixed joint {joint}")
         changed = replace(self.joints[joint], parent_from_joint=np.array(parent_from_child, dtype=float))
-        return Chain([changed if each.name == joint else each for each in self.joints.values()], self.source)
+        joints = [changed if each.name == joint else each for each in self.joints.values()]
+        return Chain(joints, self.source, self.corrections)
+
+    def corrected(self, corrections: Corrections) -> Chain:
+        """The same arm with other ``corrections``. Raises InputError for a joint or a flange that it does not have."""
+        return Chain(list(self.joints.values()), self.source, corrections)
 
     def forward(self, joints: Mapping[str, float]) -> dict[str, Array]:
         """``base_from_link`` (4, 4) mm of every link by name. Raises InputError for a missing or non-finite joint."""
-        return dict(zip(self.links, self._in_base(self._in_parent(joints)), strict=True))
+        return dict(zip(self.links, place(self.tree, self.values(joints))[1], strict=True))
 
     def base_from(self, link: str, joints: Mapping[str, float]) -> Array:
         """``base_from_link`` (4, 4) mm of one link. Raises InputError for an unknown link, as `forward` otherwise."""
-        row = self._row_of(link)
-        return self._in_base(self._in_parent(joints))[row]
+        row = self.row_of(link)
+        return place(self.tree, self.values(joints))[1][row]
 
     def moving_transforms(self, joints: Mapping[str, float]) -> list[LinkTransform]:
         """Parent, child and transform of every joint that can move, mimic joints included, as TF wants them."""
-        return self._transforms(self._in_parent(joints), fixed=False)
+        return self._transforms(place(self.tree, self.values(joints))[0], fixed=False)
 
     def fixed_transforms(self) -> list[LinkTransform]:
         """Parent, child and transform of every fixed joint: they hold for all joint values."""
-        return self._transforms(self._constant, fixed=True)
+        return self._transforms(self.tree.constant, fixed=True)
 
     def jacobian(self, link: str, joints: Mapping[str, float], names: Sequence[str]) -> tuple[Array, Array]:
         """``base_from_link`` (4, 4) and its derivative (6, len(names)) by the joints ``names``.
@@ -100,22 +111,43 @@ class Chain:
         unknown = [name for name in names if name not in self.joint_names]
         if unknown:
             raise InputError(f"{self.source}: has no joint {unknown[0]} that moves on its own")
-        frames = self._in_base(self._in_parent(joints))
-        base_from_link = frames[self._row_of(link)]
+        frames = place(self.tree, self.values(joints))[1]
+        base_from_link = frames[self.row_of(link)]
         path = self._path[link]
-        poses = frames[1:][path]
-        axes = (poses[:, :3, :3] @ self._axes[path, :, None])[..., 0]
-        levers = base_from_link[:3, 3] - poses[:, :3, 3]
-        prismatic = self._prismatic[path, None]
-        swept = axes[:, _NEXT] * levers[:, _AFTER] - axes[:, _AFTER] * levers[:, _NEXT]
-        twists = np.hstack([np.where(prismatic, axes, swept), np.where(prismatic, 0.0, axes)])
+        by_joint = twists(self.tree, frames, base_from_link[:3, 3])[path]
         columns = [self.joint_names.index(name) for name in names]
-        return base_from_link, twists.T @ self._gain[path][:, columns]
+        return base_from_link, by_joint.T @ self.gain[path][:, columns]
+
+    def values(self, joints: Mapping[str, float]) -> Array:
+        """Values (J,) of all joints in the order of ``joints``, fixed and mimic ones included.
+
+        Raises InputError for a joint that is missing or not finite.
+        """
+        try:
+            values = np.array([joints[name] for name in self.joint_names], dtype=float)
+        except KeyError as error:
+            raise InputError(f"{self.source}: no value for joint {error.args[0]}") from error
+        if not np.isfinite(values).all():
+            name = self.joint_names[int(np.argmin(np.isfinite(values)))]
+            raise InputError(f"{self.source}: the value of joint {name} is {joints[name]}")
+        return self.gain @ values + self.offset
+
+    def row_of(self, link: str) -> int:
+        """The row of a link in ``links``. Raises InputError if there is none of that name."""
+        if link not in self._row:
+            raise InputError(f"{self.source}: has no link {link}")
+        return self._row[link]
+
+    def path_to(self, link: str) -> tuple[str, ...]:
+        """The names of the joints between the root and ``link``. Raises InputError as `row_of`."""
+        self.row_of(link)
+        names = tuple(self.joints)
+        return tuple(names[number] for number in self._path[link])
 
     def _set_gains(self, ordered: Sequence[Joint]) -> None:
         """All joints' values (fixed and mimic ones too) as ``gain @ values of joint_names + offset``."""
-        self._gain = np.zeros((len(ordered), len(self.joint_names)))
-        self._offset = np.zeros(len(ordered))
+        self.gain = np.zeros((len(ordered), len(self.joint_names)))
+        self.offset = np.zeros(len(ordered))
         for row, joint in enumerate(ordered):
             if joint.kind == "fixed":
                 continue
@@ -124,33 +156,25 @@ class Chain:
                 raise InputError(
                     f"{self.source}: joint {joint.name} mimics {mimic.joint}, which does not move on its own"
                 )
-            self._gain[row, self.joint_names.index(mimic.joint)] = mimic.multiplier
-            self._offset[row] = mimic.offset
+            self.gain[row, self.joint_names.index(mimic.joint)] = mimic.multiplier
+            self.offset[row] = mimic.offset
 
-    def _row_of(self, link: str) -> int:
-        if link not in self._row:
-            raise InputError(f"{self.source}: has no link {link}")
-        return self._row[link]
-
-    def _in_parent(self, joints: Mapping[str, float]) -> Array:
-        """``parent_from_child`` (J, 4, 4) of all joints, those nearer to the base first."""
-        try:
-            values = np.array([joints[name] for name in self.joint_names], dtype=float)
-        except KeyError as error:
-            raise InputError(f"{self.source}: no value for joint {error.args[0]}") from error
-        if not np.isfinite(values).all():
-            name = self.joint_names[int(np.argmin(np.isfinite(values)))]
-            raise InputError(f"{self.source}: the value of joint {name} is {joints[name]}")
-        values = self._gain @ values + self._offset
-        sine = np.where(self._prismatic, values, np.sin(values))
-        return self._constant + np.cos(values)[:, None, None] * self._cosine + sine[:, None, None] * self._sine
-
-    def _in_base(self, in_parent: Array) -> Array:
-        """``base_from_link`` (L, 4, 4) in the order of ``links``."""
-        frames = [np.eye(4)]
-        for parent, parent_from_child in zip(self._parent_row, in_parent, strict=True):
-            frames.append(frames[parent] @ parent_from_child)
-        return np.array(frames)
+    def _tree(self, ordered: Sequence[Joint], corrections: Corrections) -> Tree:
+        for name in (*corrections.origins, *corrections.compliance):
+            if name not in self.joints:
+                raise InputError(f"{self.source}: has no joint {name} to correct")
+        parts = np.array([_linear_parts(joint, corrections.origins.get(joint.name)) for joint in ordered])
+        constant, cosine, sine = np.ascontiguousarray(np.swapaxes(parts, 0, 1))
+        return Tree(
+            constant,
+            cosine,
+            sine,
+            axes=np.array([joint.axis for joint in ordered]),
+            prismatic=np.array([joint.kind == "prismatic" for joint in ordered]),
+            parents=np.array([self._row[joint.parent] for joint in ordered]),
+            compliance=np.array([corrections.compliance.get(joint.name, np.zeros(3)) for joint in ordered]),
+            flange=self.row_of(corrections.flange),
+        )
 
     def _transforms(self, in_parent: Array, fixed: bool) -> list[LinkTransform]:
         return [
@@ -160,8 +184,8 @@ class Chain:
         ]
 
 
-def _linear_parts(joint: Joint) -> Array:
-    """The arrays A, B, C of ``parent_from_child = A + c B + s C``, stacked (3, 4, 4)."""
+def _linear_parts(joint: Joint, motion: Array | None) -> Array:
+    """A, B, C of ``parent_from_child = A + c B + s C``, stacked (3, 4, 4), of a joint displaced by ``motion``."""
     parts = np.zeros((3, 4, 4))
     if joint.kind == "prismatic":
         parts[0] = np.eye(4)
@@ -174,7 +198,8 @@ def _linear_parts(joint: Joint) -> Array:
         parts[0, :3, :3], parts[0, 3, 3] = along, 1.0
         parts[1, :3, :3] = np.eye(3) - along
         parts[2, :3, :3] = [[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]]
-    return joint.parent_from_joint @ parts
+    moved = joint.parent_from_joint if motion is None else joint.parent_from_joint @ from_motion(motion)
+    return moved @ parts
 
 
 def _from_the_root(joints: Sequence[Joint], source: str) -> list[Joint]:

@@ -1,6 +1,6 @@
-"""What lies between an encoder's angle and its joint's: a table of measured pairs, a coupling to another joint.
+"""What lies between an encoder's angle and its joint's: a table of pairs, an error curve, a coupling to another joint.
 
-Both are strictly increasing, so both can be inverted; the simulator needs that.
+All are strictly increasing, so all can be inverted; the simulator needs that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from deeprs2v_ros.geometry import Array
 
 FULL_TURN = 2.0 * np.pi
 _NEWTON_STEPS = 50
+_STEPS = 1440  # of a periodic table, 0.25 degrees each
 
 
 class OutsideCurveError(ValueError):
@@ -60,6 +61,30 @@ class Table:
         return float(np.interp(value - turns, from_, to) + turns)
 
 
+def harmonics(angles: Array, orders: int) -> Array:
+    """``cos k a, sin k a`` for k = 1 .. ``orders``, by turns: (..., 2 orders), the basis of an error curve."""
+    phases = angles[..., None] * np.arange(1, orders + 1)
+    return np.stack([np.cos(phases), np.sin(phases)], axis=-1).reshape(*angles.shape, 2 * orders)
+
+
+def table_error(table: Table | None, angles: Array) -> Array:
+    """Joint minus encoder angle of a ``table`` at ``angles``, of any shape; interpolated around the turn, rad."""
+    if table is None:
+        return np.zeros_like(angles)
+    return np.interp(angles, table.encoder, table.joint - table.encoder, period=FULL_TURN)
+
+
+def around_the_turn(table: Table | None, coefficients: Array) -> Table:
+    """A periodic table of the errors of ``table`` and the error curve ``harmonics(a) @ coefficients`` (2K,), in rad.
+
+    Raises ValueError where their sum falls.
+    """
+    angles = np.linspace(-np.pi, np.pi, _STEPS + 1)
+    errors = table_error(table, angles) + harmonics(angles, len(coefficients) // 2) @ coefficients
+    errors[-1] = errors[0]
+    return Table(angles, angles + errors)
+
+
 @dataclass(frozen=True)
 class Coupling:
     """A joint that depends on its own encoder's angle t and on the angle h of another joint, in rad.
@@ -71,8 +96,14 @@ class Coupling:
     terms: dict[tuple[int, int], float]
 
     def joint_from(self, encoder: float, other: float) -> float:
-        """The joint's angle q at t = ``encoder`` and h = ``other``."""
+        """The joint's angle q at t = ``encoder`` and h = ``other``, numbers or arrays."""
         return sum(c * encoder**i * other**j for (i, j), c in self.terms.items())
+
+    def slopes(self, encoder: float, other: float) -> tuple[float, float]:
+        """The derivatives of `joint_from` by t and by h, numbers or arrays."""
+        by_encoder = sum(c * i * encoder ** (i - 1) * other**j for (i, j), c in self.terms.items() if i)
+        by_other = sum(c * j * encoder**i * other ** (j - 1) for (i, j), c in self.terms.items() if j)
+        return by_encoder, by_other
 
     def encoder_from(self, joint: float, other: float) -> float:
         """The t at which `joint_from` is ``joint``, on the rising branch through t = 0, by Newton's method.
@@ -81,7 +112,7 @@ class Coupling:
         """
         t = 0.0
         for _ in range(_NEWTON_STEPS):
-            slope = sum(c * i * t ** (i - 1) * other**j for (i, j), c in self.terms.items() if i)
+            slope = self.slopes(t, other)[0]
             if slope <= 0.0:
                 break
             step = (joint - self.joint_from(t, other)) / slope

@@ -6,6 +6,7 @@ nobody reads is refused.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,27 +16,38 @@ from typing import Any
 import numpy as np
 import yaml
 
-from deeprs2v_ros.arm.chain import Chain
-from deeprs2v_ros.arm.curves import Coupling, Table
+from deeprs2v_ros.arm.calibrated import Calibration, read_calibration
+from deeprs2v_ros.arm.chain import Chain, Corrections
+from deeprs2v_ros.arm.curves import Coupling, Table, around_the_turn
 from deeprs2v_ros.arm.encoders import Encoder, EncoderBank
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, rigid
 
 VERSION = 1
 UNITS = {"angle": "deg", "length": "mm"}
-TOP_KEYS = {"version", "name", "provenance", "units", "urdf", "joints", "rest"}
-JOINT_KEYS = {"bits", "sign", "zero", "wrap", "table", "coupling"}
+NEEDED_KEYS = {"version", "name", "provenance", "units", "urdf", "flange", "joints", "rest"}
+TOP_KEYS = NEEDED_KEYS | {"bearings", "urdf_sha256", "corrections", "calibration"}
+NEEDED_JOINT_KEYS = {"bits", "sign", "zero", "wrap"}
+JOINT_KEYS = NEEDED_JOINT_KEYS | {"table", "coupling", "harmonics", "noise"}
+CORRECTION_KEYS = {"origin", "compliance"}
 
 
 @dataclass(frozen=True)
 class Arm:
-    """name and provenance as in the file; geometry, encoders, and ``rest``, joint values (rad, mm) to work around."""
+    """An arm: name and provenance as in the file, geometry with its corrections, encoders.
+
+    ``flange`` is the link that carries what the arm holds, ``bearings`` the joints that give under its weight. ``rest``
+    are joint values (rad, mm) to work around. ``calibration`` is None before there was one.
+    """
 
     name: str
     provenance: str
     chain: Chain
+    flange: str
+    bearings: tuple[str, ...]
     encoders: EncoderBank
     rest: dict[str, float]
+    calibration: Calibration | None
 
     def holding(self, shape: tuple[int, int], image_from_pixel: Array, face: tuple[float, float] | None = None) -> Arm:
         """The same arm with images of ``shape`` (rows, columns) and a pixel size of ``image_from_pixel`` (4, 4).
@@ -55,21 +67,34 @@ def read_arm(path: str | Path) -> Arm:
     Raises InputError naming the file and the field for everything that is missing, unknown, no number, impossible, or
     that does not fit the URDF.
     """
+    return arm_from(load_document(path), path)
+
+
+def arm_from(document: Mapping[str, Any], path: str | Path) -> Arm:
+    """The arm of a ``document``, the content of a YAML file at ``path``. Raises InputError as `read_arm`."""
     path = Path(path)
-    content = _load(path)
-    _check_keys(content, TOP_KEYS, TOP_KEYS, str(path))
-    if content["version"] != VERSION:
-        raise InputError(f"{path}: version {content['version']!r} is not {VERSION}")
-    if content["units"] != UNITS:
-        raise InputError(f"{path}: units {content['units']!r} are not {UNITS}")
-    joints = _mapping(content["joints"], f"{path}: joints")
-    rest = _mapping(content["rest"], f"{path}: rest")
-    chain = Chain.from_urdf(path.parent / str(content["urdf"]))
+    _check_keys(document, TOP_KEYS, NEEDED_KEYS, str(path))
+    if document["version"] != VERSION:
+        raise InputError(f"{path}: version {document['version']!r} is not {VERSION}")
+    if document["units"] != UNITS:
+        raise InputError(f"{path}: units {document['units']!r} are not {UNITS}")
+    joints = _mapping(document["joints"], f"{path}: joints")
+    rest = _mapping(document["rest"], f"{path}: rest")
+    urdf = path.parent / str(document["urdf"])
+    chain = Chain.from_urdf(urdf)
+    if "urdf_sha256" in document and document["urdf_sha256"] != fingerprint(urdf):
+        raise InputError(f"{path}: {urdf} is not the URDF that this calibration was made with (urdf_sha256 differs)")
+    flange = str(document["flange"])
+    bearings = document.get("bearings", [])
+    if not isinstance(bearings, list) or any(name not in chain.joints for name in bearings):
+        raise InputError(f"{path}: bearings is {bearings!r}, not a list of joints of {chain.source}")
+    corrections = _read_corrections(document.get("corrections", {}), flange, f"{path}: corrections")
     encoders = {
         str(name): _read_encoder(entry, f"{path}: {name}", path.parent, _unit(chain, str(name)))
         for name, entry in joints.items()
     }
     try:
+        chain = chain.corrected(corrections)
         bank = EncoderBank(encoders, chain)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -78,10 +103,27 @@ def read_arm(path: str | Path) -> Arm:
     for name, value in values.items():
         if not chain.joints[name].lower <= value <= chain.joints[name].upper:
             raise InputError(f"{path}: rest of {name} is outside the limits that {chain.source} gives the joint")
-    return Arm(str(content["name"]), str(content["provenance"]), chain, bank, values)
+    calibration = document.get("calibration")
+    return Arm(
+        str(document["name"]),
+        str(document["provenance"]),
+        chain,
+        flange,
+        tuple(bearings),
+        bank,
+        values,
+        None if calibration is None else read_calibration(calibration, f"{path}: calibration"),
+    )
 
 
-def _load(path: Path) -> dict[Any, Any]:
+def fingerprint(path: str | Path) -> str:
+    """SHA-256 of a file, by which a calibration knows its URDF."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def load_document(path: str | Path) -> dict[str, Any]:
+    """The content of a YAML file. Raises InputError naming it if it cannot be read or holds no mapping."""
+    path = Path(path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -99,7 +141,7 @@ def _unit(chain: Chain, name: str) -> float:
 
 def _read_encoder(entry: Any, where: str, folder: Path, unit: float) -> Encoder:
     entry = _mapping(entry, where)
-    _check_keys(entry, JOINT_KEYS, {"bits", "sign", "zero", "wrap"}, where)
+    _check_keys(entry, JOINT_KEYS, NEEDED_JOINT_KEYS, where)
     bits, sign, wrap = entry["bits"], entry["sign"], entry["wrap"]
     if type(bits) is not int or not 1 <= bits <= 32:
         raise InputError(f"{where}: bits is {bits!r}, not a whole number from 1 to 32")
@@ -112,7 +154,41 @@ def _read_encoder(entry: Any, where: str, folder: Path, unit: float) -> Encoder:
         raise InputError(f"{where}: wrap is {wrap!r}, its low end is not below its high one")
     table = _read_table(entry["table"], f"{where}: table", folder, unit) if "table" in entry else None
     coupling = _read_coupling(entry["coupling"], f"{where}: coupling") if "coupling" in entry else None
-    return Encoder(bits, sign, unit * _number(entry["zero"], f"{where}: zero"), (low, high), table, coupling)
+    if "harmonics" in entry:
+        table = _read_harmonics(entry["harmonics"], table, f"{where}: harmonics")
+    noise = unit * _number(entry["noise"], f"{where}: noise") if "noise" in entry else None
+    return Encoder(bits, sign, unit * _number(entry["zero"], f"{where}: zero"), (low, high), table, coupling, noise)
+
+
+def _read_harmonics(entry: Any, table: Table | None, where: str) -> Table:
+    """[cosine, sine] pairs, degrees of error at 1, 2, ... waves a turn, on top of ``table``."""
+    try:
+        pairs = np.radians(np.array(entry, dtype=float))
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isfinite(pairs).all():
+            raise ValueError("is not a list of [cosine, sine] pairs")
+        return around_the_turn(table, pairs.ravel())
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _read_corrections(entry: Any, flange: str, where: str) -> Corrections:
+    """``origin``: x, y, z in mm and a rotation vector in deg; ``compliance``: deg of sag per m of lever."""
+    origins: dict[str, Array] = {}
+    compliance: dict[str, Array] = {}
+    for name, parts in _mapping(entry, where).items():
+        _check_keys(_mapping(parts, f"{where}: {name}"), CORRECTION_KEYS, set(), f"{where}: {name}")
+        for key, size, corrections in (("origin", 6, origins), ("compliance", 3, compliance)):
+            if key in parts:
+                numbers = parts[key]
+                if not isinstance(numbers, list) or len(numbers) != size:
+                    raise InputError(f"{where}: {name}: {key} is {numbers!r}, not {size} numbers")
+                corrections[str(name)] = np.array([_number(value, f"{where}: {name}: {key}") for value in numbers])
+    in_core = np.array([1.0] * 3 + [math.radians(1.0)] * 3)
+    return Corrections(
+        flange,
+        {name: in_core * motion for name, motion in origins.items()},
+        {name: np.radians(each) / 1000.0 for name, each in compliance.items()},
+    )
 
 
 def _read_table(entry: Any, where: str, folder: Path, unit: float) -> Table:

@@ -33,6 +33,7 @@ class Encoder:
     """One encoder of ``2**bits`` counts over the interval ``wrap`` = (low, high], in rad or mm.
 
     ``sign`` is +1 or -1, ``zero`` the value at count 0. For an encoder ``wrap`` is one turn, for a motor its counter's.
+    ``noise`` is the standard deviation of its readings; None: only that of rounding to whole counts.
     """
 
     bits: int
@@ -41,6 +42,12 @@ class Encoder:
     wrap: tuple[float, float]
     table: Table | None = None
     coupling: Coupling | None = None
+    noise: float | None = None
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of a reading, in rad or mm."""
+        return self.resolution / math.sqrt(12.0) if self.noise is None else self.noise
 
     @property
     def resolution(self) -> float:

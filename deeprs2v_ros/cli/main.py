@@ -16,7 +16,10 @@ from typing import NoReturn
 
 from deeprs2v_ros.errors import InputError
 
-SUBCOMMANDS = ("reconstruct", "register", "evaluate", "preprocess", "simulate", "demo")
+SUBCOMMANDS = (
+    *("reconstruct", "register", "evaluate", "preprocess", "simulate", "demo"),
+    *("calibrate-arm", "evaluate-arm", "rezero"),
+)
 
 BAD_INPUT, INTERRUPTED = 2, 130
 

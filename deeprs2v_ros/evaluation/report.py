@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.evaluation.figures import distribution_figure, start_figure
 from deeprs2v_ros.evaluation.method import Method
 from deeprs2v_ros.evaluation.tables import Table, accuracy_table, frame_table, reliability_table, runtime_table
+from deeprs2v_ros.files import write_folder
 
 _START_FIGURE = "start_final.png"  # the one file that not every report has
 _STYLE = """
@@ -56,32 +54,10 @@ def write_report(folder: str | Path, methods: Sequence[Method], start: Method | 
         "per_frame.csv": frame_table(methods).to_csv(), "index.html": page,
     }  # fmt: skip
     contents = {name: text.encode() for name, text in files.items()} | dict(figures.values())
-    _write_folder(Path(folder), contents)
+    write_folder(folder, contents)
+    if _START_FIGURE not in contents:
+        (Path(folder) / _START_FIGURE).unlink(missing_ok=True)
     return table1
-
-
-def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; a report is a folder")
-    if not folder.parent.is_dir():
-        raise InputError(f"{folder}: the folder {folder.parent} does not exist")
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".report", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
-    try:
-        for name, content in contents.items():
-            (temporary / name).write_bytes(content)
-        if folder.is_dir():
-            for name in contents:
-                (temporary / name).replace(folder / name)
-            if _START_FIGURE not in contents:
-                (folder / _START_FIGURE).unlink(missing_ok=True)
-        else:
-            temporary.chmod(0o755)
-            temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _page(tables: Sequence[Table], figures: Mapping[str, bytes], sources: Sequence[str]) -> str:
