@@ -35,7 +35,7 @@ class Line:
         self.sent, self.samples = {}, []
 
     def poll(self):
-        new = self.reader.due(self.now)
+        new = self.reader.due(lambda: self.now)
         self.samples += new
         return new
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from deeprs2v_ros.arm.device_clock import DeviceClock
 from deeprs2v_ros.arm.line_protocol import LineError, LineFormat, Reading, ahead
 from deeprs2v_ros.arm.serial_port import SerialPort
-from deeprs2v_ros.arm.sources import EncoderSource, Sample
+from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 
 SECOND, MICROSECOND = 1_000_000_000, 1_000
 LATEST = SECOND // 4
@@ -49,12 +49,13 @@ class SerialEncoders(EncoderSource):
         """Give the port back."""
         self._port.close()
 
-    def due(self, now: int) -> list[Sample]:
+    def due(self, clock: Clock) -> list[Sample]:
         """The samples that came since the last call; the stamps of all that came together profit from the latest."""
+        lines = self._port.lines(clock())
+        now = clock()  # not before they are here: too early an arrival would spoil the estimate of the board's clock
         if now < self._now:
             self.restart()
         self._now = now
-        lines = self._port.lines(now)
         if self._port.openings > self._openings:
             self.faults["reconnect"] += self._openings > 0
             self._openings = self._port.openings

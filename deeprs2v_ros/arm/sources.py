@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+Clock = Callable[[], int]
+"""Tells the time of who asks, in ns."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class EncoderSource(ABC):
         self.faults: Counter[str] = Counter()
 
     @abstractmethod
-    def due(self, now: int) -> Iterable[Sample]:
-        """The samples whose time has come since the last call, at the time ``now`` (ns)."""
+    def due(self, clock: Clock) -> Iterable[Sample]:
+        """The samples whose time has come since the last call."""
 
     def restart(self) -> None:  # noqa: B027 (most have nothing to do)
         """Start anew, for a clock that jumped back."""

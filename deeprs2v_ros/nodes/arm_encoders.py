@@ -56,8 +56,11 @@ class ArmEncoders(Node):
         self._stream.reset()
         self.source.restart()
 
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
+
     def _tick(self) -> None:
-        for sample in self.source.due(self.get_clock().now().nanoseconds):
+        for sample in self.source.due(self._now):
             if not self._fault:
                 self._publish(sample)
         if self.source.trouble:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from deeprs2v_ros.arm.sources import EncoderSource, Sample
+from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 from deeprs2v_ros.errors import InputError
 
 SECOND = 1_000_000_000
@@ -35,8 +35,9 @@ class EncoderLog(EncoderSource):
         self._next = 0
         self._origin: int | None = None
 
-    def due(self, now: int) -> Iterator[Sample]:
-        """The samples whose time has come since the last call, at the time ``now`` (ns)."""
+    def due(self, clock: Clock) -> Iterator[Sample]:
+        """The samples whose time has come since the last call."""
+        now = clock()
         if self._origin is None:
             self._origin = now
         while self._next < len(self._times):

@@ -9,7 +9,7 @@ from deeprs2v_ros.arm.description import Arm
 from deeprs2v_ros.arm.line_protocol import CHECKSUMS, LineFormat
 from deeprs2v_ros.arm.serial_encoders import SerialEncoders
 from deeprs2v_ros.arm.serial_port import SerialPort
-from deeprs2v_ros.arm.sources import EncoderSource, Sample
+from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.support.encoder_log import EncoderLog
 from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path, declare_positive
@@ -26,8 +26,9 @@ class SceneEncoders(EncoderSource):
         super().__init__()
         self._cart, self.period = cart, period
 
-    def due(self, now: int) -> list[Sample]:
-        """What the encoders say at ``now`` (ns)."""
+    def due(self, clock: Clock) -> list[Sample]:
+        """What the encoders say now."""
+        now = clock()
         time = now / SECOND
         return [Sample(self._cart.counts(time), now, time)]
 
