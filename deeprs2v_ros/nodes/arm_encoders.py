@@ -66,7 +66,7 @@ class ArmEncoders(Node):
         if self.source.trouble:
             self.get_logger().warning(self.source.trouble, throttle_duration_sec=PERIOD_OF_WARNINGS)
         elif self._trouble:
-            self.get_logger().info("samples come again")
+            self.get_logger().info(f"over: {self._trouble}")
         self._trouble = self.source.trouble
 
     def _publish(self, sample: Sample) -> None:

@@ -1,5 +1,7 @@
 """The encoder board to joint states: what is published is what was sent, and everything else is counted."""
 
+import termios
+
 import numpy as np
 import pytest
 import rclpy
@@ -190,8 +192,10 @@ def test_implausible_samples_latch_a_fault(make):
     assert cart.published()[0] == before
 
 
-def test_joints_may_come_in_another_order_with_another_checksum(make):
-    cart = make(joints=NAMES[::-1], checksum="xor", **{"serial.joints": list(NAMES[::-1])})
+def test_joints_order_checksum_and_baud_rate_are_parameters(make):
+    options = {"serial.joints": list(NAMES[::-1]), "serial.baud": 115200}
+    cart = make(joints=NAMES[::-1], checksum="xor", **options)
+    assert termios.tcgetattr(cart.port.terminal)[4] == termios.B115200
     cart.run(50)
     cart.settle()
     assert len(cart.published()[0]) + cart.withheld() == 50
