@@ -17,102 +17,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from bisect import bisect
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import JointState
+from encoder_listener import ARM, NAMES, REST, SECOND, Listener, counts_of
 
-from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.arm.line_protocol import LineFormat
-from deeprs2v_ros.nodes.support.conversions import joint_state, nanoseconds, stamp_message
-from deeprs2v_ros.resources import resource
 from deeprs2v_ros.simulation.encoder_board import BadLine, EncoderBoard, PseudoPort
 
-SECOND = 1_000_000_000
 BURST = 16_000_000  # ns
 DRIFT = 5e-5  # of the board's clock
-ARM = read_arm(resource("config/arm/liver.yaml"))
-NAMES = ARM.chain.joint_names
-REST = ARM.encoders.counts(ARM.rest)
 BAD = {"nan": ("j3", None), "limits": ("j2", 9 << 8), "speed": ("j1", REST["j1"] + 300)}
 EVENTS, PAUSES = ("stall", "stopped", "reconnect", "reset"), {"stall": 1.0, "stopped": 0.5, "reconnect": 1.0}
 BETWEEN_EVENTS = 5.0  # s
-SETTLED = SECOND
-"""How long after a start or a reset (ns) a stamp counts as one of the first."""
-PERIOD_OF_NUMBERS = 4**7
 PATIENCE = 20.0  # s
-
-
-def counts_of(number: int) -> dict[str, int]:
-    """Plausible counts that tell the number of the sample: two bits in each of the seven joints of the arm."""
-    return {**REST, **{name: REST[name] + (number >> 2 * k & 3) for k, name in enumerate(NAMES[:7])}}
-
-
-class Listener:
-    """Compares what is published with what was sent.
-
-    ``times``: when each sample was taken; ``bad``: numbers of those that must not be published; ``starts``: when the
-    board's clock started. All in ns.
-    """
-
-    def __init__(self) -> None:
-        self.times: list[int] = []
-        self.bad: set[int] = set()
-        self.starts: list[int] = []
-        self.received, self.wrong, self.last = 0, 0, -1
-        self.first_errors: list[int] = []
-        self.errors: list[int] = []
-        self.counts: Counter[str] = Counter()
-        self.trouble = "nothing heard"
-        self._numbers = {self._key(counts_of(number)): number for number in range(PERIOD_OF_NUMBERS)}
-        self.node = rclpy.create_node("listener")
-        self.node.create_subscription(JointState, "joint_states", self._on_joints, QoSProfile(depth=5000))
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
-        self._thread = Thread(target=self._executor.spin)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Stop listening."""
-        self._executor.shutdown()
-        self._thread.join()
-        self.node.destroy_node()
-
-    @staticmethod
-    def _key(counts: dict[str, int]) -> tuple[float, ...]:
-        message = joint_state(ARM.encoders.joints(counts), ARM.chain, stamp_message(0))
-        return tuple(message.position)
-
-    def _on_report(self, message: DiagnosticArray) -> None:
-        (status,) = message.status
-        self.counts = Counter({each.key: int(each.value) for each in status.values})
-        self.trouble = status.message if "ttyUSB0" in status.message else ""
-
-    def _on_joints(self, message: JointState) -> None:
-        self.received += 1
-        within = self._numbers.get(tuple(message.position))
-        if within is None:
-            self.wrong += 1
-            return
-        stamp = nanoseconds(message.header.stamp)
-        near = bisect(self.times, stamp)
-        number = within + PERIOD_OF_NUMBERS * round((near - within) / PERIOD_OF_NUMBERS)
-        if number in self.bad or not self.last < number < len(self.times):
-            self.wrong += 1
-            return
-        self.last = number
-        taken = self.times[number]
-        settled = taken - self.starts[bisect(self.starts, taken) - 1] > SETTLED
-        (self.errors if settled else self.first_errors).append(stamp - taken)
 
 
 class Soak:
@@ -127,7 +48,7 @@ class Soak:
         self._rng = np.random.default_rng(seed + 1)
         self._port, self._listener, self._node = port, listener, node
         self._next = time.time_ns()
-        self._start_clock()
+        self._line_is_open = False
 
     def _start_clock(self) -> None:
         self._listener.starts.append(self._next)
@@ -148,7 +69,7 @@ class Soak:
         self.wait_until(lambda: "no sound line" in self._listener.trouble, "the opening of the port")
         self._port.write(b"\n")
         self._next = time.time_ns()
-        self._listener.starts[:] = [self._next]
+        self._start_clock()
         self.board.start(self._next)
 
     def stay_silent(self) -> None:
@@ -171,7 +92,7 @@ class Soak:
     def _sample(self, clean: bool) -> bytes:
         number, taken = len(self._listener.times), self._next
         counts = counts_of(number)
-        if not clean and self._rng.random() < 0.01:
+        if not clean and not self._line_is_open and self._rng.random() < 0.01:
             kind = str(self._rng.choice(list(BAD)))
             joint, count = BAD[kind]
             counts[joint] = count
@@ -180,7 +101,9 @@ class Soak:
         self._listener.times.append(taken)
         line = self.board.line(taken, [counts[name] for name in NAMES])
         self._next += self._period
-        return line if clean or number in self._listener.bad else self.damage.carry(line)
+        arrived = line if clean or number in self._listener.bad else self.damage.carry(line)
+        self._line_is_open = arrived != b"" and not arrived.endswith(b"\n")  # the next line will be lost with this one
+        return arrived
 
     def event(self, kind: str) -> None:
         """Something happens to board, cable or computer. Before and after, the line is good for a moment."""
