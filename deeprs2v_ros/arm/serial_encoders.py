@@ -22,7 +22,7 @@ class SerialEncoders(EncoderSource):
     """The board at ``port``, whose lines of ``line_format`` carry the counts of ``joints``.
 
     After ``stall_after`` s without a sound line it counts as stalled. A sample is a first one after that, after the
-    port was opened, and after the board was reset: its sequence or clock jumped back, and estimating that starts over.
+    port was opened, and after the board was reset: when its sequence or clock jump back, all estimates start over.
     """
 
     # In s. Shares no divisor with the usual intervals of samples, so that again and again one is met just as it comes:
