@@ -133,7 +133,12 @@ REFUSED = {
     "missing": ({"j4": None}, "j4", "missing", "is missing from the sample"),
     "unknown": ({"j8": 0}, "j8", "unknown", "is no joint of this arm"),
     "out of limits": ({"j3": 1024}, "j3", "limits", "90.0 deg is outside the limits of -30.0 to 45.0 deg"),
-    "motor out of limits": ({"translate": 31000}, "translate", "limits", "31.0 mm is outside the limits of -30.0 to 30.0 mm"),
+    "motor out of limits": (
+        {"translate": 31000},
+        "translate",
+        "limits",
+        "31.0 mm is outside the limits of -30.0 to 30.0 mm",
+    ),
 }
 
 
