@@ -49,6 +49,20 @@ def test_attempts_to_open_grow_rare(make_line, monkeypatch):
     assert len(attempts) > count
 
 
+def test_port_that_has_worked_is_soon_found_again(make_line):
+    line = make_line()
+    line.wait(10.0)
+    line.connect()
+    line.run(8)
+    line.port.pull()
+    line.wait(0.2)
+    assert "cannot be opened" in line.reader.trouble
+    line.port.plug()
+    line.wait(0.3)
+    assert line.reader.trouble == ""
+    assert line.faults() == {"reconnect": 1}
+
+
 def test_pulled_cable_is_survived(line):
     line.run(80)
     line.deliver(line.board.line(line.now, (0, 0, 0))[:9])  # in the middle of a line
