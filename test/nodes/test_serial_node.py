@@ -7,6 +7,7 @@ import pytest
 import rclpy
 from bench import overrides
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 
 from deeprs2v_ros.arm.description import read_arm
@@ -37,7 +38,7 @@ class Cart:
         self.node = keep(ArmEncoders(context=context, parameter_overrides=overrides(values)))
         self.hand = keep(rclpy.create_node("hand", context=context))
         self.states, self.reports = [], []
-        self.hand.create_subscription(JointState, "joint_states", self.states.append, qos.JOINTS)
+        self.hand.create_subscription(JointState, "joint_states", self.states.append, QoSProfile(depth=1000))
         self.hand.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, qos.STATUS)
         self.board = EncoderBoard(LineFormat([BITS[name] for name in joints], checksum))
         self.sent, self.damage = [], None
