@@ -76,3 +76,27 @@ def spin_until(ros):
 
     yield spin
     executor.shutdown()
+
+
+@pytest.fixture
+def make_line(tmp_path):
+    """Makes a simulated encoder board and its reader, the cable not plugged in."""
+    from encoder_line import Line
+
+    lines = []
+
+    def make(**options):
+        lines.append(Line(tmp_path / "ttyUSB0", **options))
+        return lines[-1]
+
+    yield make
+    for line in lines:
+        line.reader.close()
+
+
+@pytest.fixture
+def line(make_line):
+    """A simulated encoder board that is plugged in and open."""
+    line = make_line()
+    line.connect()
+    return line

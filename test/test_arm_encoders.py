@@ -125,24 +125,29 @@ def test_the_coupling_of_the_wrist_is_the_arms(shared, arm):
 
 
 REFUSED = {
-    "nan": ({"j3": float("nan")}, "j3", "the count is nan"),
-    "infinite": ({"j3": float("inf")}, "j3", "the count is inf"),
-    "too large": ({"j3": 4096}, "j3", "the count 4096 is not one of 0 to 4095"),
-    "negative": ({"j3": -1}, "j3", "the count -1 is not one of 0 to 4095"),
-    "no whole number": ({"j3": 10.5}, "j3", "the count 10.5 is not one of"),
-    "missing": ({"j4": None}, "j4", "is missing from the sample"),
-    "unknown": ({"j8": 0}, "j8", "is no joint of this arm"),
-    "out of limits": ({"j3": 1024}, "j3", "90.0 deg is outside the limits of -30.0 to 45.0 deg"),
-    "motor out of limits": ({"translate": 31000}, "translate", "31.0 mm is outside the limits of -30.0 to 30.0 mm"),
+    "nan": ({"j3": float("nan")}, "j3", "nan", "the count is nan"),
+    "infinite": ({"j3": float("inf")}, "j3", "nan", "the count is inf"),
+    "too large": ({"j3": 4096}, "j3", "count", "the count 4096 is not one of 0 to 4095"),
+    "negative": ({"j3": -1}, "j3", "count", "the count -1 is not one of 0 to 4095"),
+    "no whole number": ({"j3": 10.5}, "j3", "count", "the count 10.5 is not one of"),
+    "missing": ({"j4": None}, "j4", "missing", "is missing from the sample"),
+    "unknown": ({"j8": 0}, "j8", "unknown", "is no joint of this arm"),
+    "out of limits": ({"j3": 1024}, "j3", "limits", "90.0 deg is outside the limits of -30.0 to 45.0 deg"),
+    "motor out of limits": (
+        {"translate": 31000},
+        "translate",
+        "limits",
+        "31.0 mm is outside the limits of -30.0 to 30.0 mm",
+    ),
 }
 
 
 @pytest.mark.parametrize("fault", REFUSED)
 def test_samples_that_cannot_be_are_refused_by_name(arm, fault):
-    change, joint, reason = REFUSED[fault]
+    change, joint, kind, reason = REFUSED[fault]
     with pytest.raises(EncoderError, match=reason) as caught:
         arm.encoders.joints(arm.encoders.counts(arm.rest) | change)
-    assert caught.value.joint == joint
+    assert (caught.value.joint, caught.value.fault) == (joint, kind)
     assert str(caught.value).startswith(f"{joint}: ")
 
 
@@ -170,7 +175,7 @@ def test_faster_than_possible_is_refused_and_time_forgives(arm):
     stream.joints(at(0.98 * limit * 0.02), 10.02)
     with pytest.raises(EncoderError, match="faster than it can") as caught:
         stream.joints(at(0.98 * limit * 0.02 + 1.2 * limit * 0.02), 10.04)
-    assert caught.value.joint == "j1"
+    assert (caught.value.joint, caught.value.fault) == ("j1", "speed")
     # the refused sample left no trace: the same place at a time when the arm can have come there is accepted
     stream.joints(at(0.98 * limit * 0.02 + 1.2 * limit * 0.02), 10.06)
 
@@ -190,7 +195,7 @@ def test_stamps_that_do_not_advance_are_refused(arm, stamp):
     stream.joints(counts, 5.0)
     with pytest.raises(EncoderError, match="stamp") as caught:
         stream.joints(counts, stamp)
-    assert caught.value.joint is None
+    assert (caught.value.joint, caught.value.fault) == (None, "stamp")
     stream.joints(counts, 5.1)
     stream.reset()
     stream.joints(counts, 1.0)

@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "numpy": ("python3-numpy", "numpy"),
     "rosbags": ("python3-rosbags-pip", "rosbags"),
     "scipy": ("python3-scipy", "scipy"),
+    "serial": ("python3-serial", "pyserial"),
     "tqdm": ("python3-tqdm", "tqdm"),
     "yaml": ("python3-yaml", "PyYAML"),
 }

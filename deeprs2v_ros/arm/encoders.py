@@ -12,18 +12,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from deeprs2v_ros.arm.chain import Chain
 from deeprs2v_ros.arm.curves import Coupling, OutsideCurveError, Table
 from deeprs2v_ros.errors import InputError
 
+Fault = Literal["unknown", "missing", "nan", "count", "limits", "speed", "stamp"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+"""Why a sample is refused: a joint that the arm has not or the sample lacks, no reading, a count that the encoder or
+its table has not, a joint outside its limits or too fast, a stamp that does not advance."""
+
 
 class EncoderError(ValueError):
-    """A sample that must not be used: ``reason`` says why, ``joint`` names the joint (None for the sample's stamp)."""
+    """A sample that must not be used.
 
-    def __init__(self, joint: str | None, reason: str) -> None:
+    ``fault`` is one of `FAULTS`, ``reason`` says more, ``joint`` names the joint (None for the sample's stamp).
+    """
+
+    def __init__(self, fault: Fault, joint: str | None, reason: str) -> None:
         """Compose the message of joint and reason."""
         super().__init__(reason if joint is None else f"{joint}: {reason}")
+        self.fault = fault
         self.joint = joint
         self.reason = reason
 
@@ -105,16 +115,16 @@ class EncoderBank:
         """
         for name in counts:
             if name not in self.encoders:
-                raise EncoderError(name, "is no joint of this arm")
+                raise EncoderError("unknown", name, "is no joint of this arm")
         joints: dict[str, float] = {}
         for name, encoder in self.encoders.items():
             count = counts.get(name)
             if count is None:
-                raise EncoderError(name, "is missing from the sample")
+                raise EncoderError("missing", name, "is missing from the sample")
             try:
                 value = encoder.value(count)
             except ValueError as error:
-                raise EncoderError(name, str(error)) from error
+                raise EncoderError("count" if math.isfinite(count) else "nan", name, str(error)) from error
             if encoder.coupling is not None:
                 value = encoder.coupling.joint_from(value, joints[encoder.coupling.joint])
             self._check_limits(name, value, encoder.resolution)
@@ -130,14 +140,14 @@ class EncoderBank:
         for name, encoder in self.encoders.items():
             value = joints.get(name)
             if value is None:
-                raise EncoderError(name, "is missing")
+                raise EncoderError("missing", name, "is missing")
             self._check_limits(name, value, encoder.resolution)
             try:
                 if encoder.coupling is not None:
                     value = encoder.coupling.encoder_from(value, joints[encoder.coupling.joint])
                 counts[name] = encoder.count(value)
             except OutsideCurveError as error:
-                raise EncoderError(name, f"{joints[name]:.4f} {error}") from error
+                raise EncoderError("limits", name, f"{joints[name]:.4f} {error}") from error
         return counts
 
     def _check_limits(self, name: str, value: float, slack: float) -> None:
@@ -145,7 +155,7 @@ class EncoderBank:
         if not joint.lower - slack <= value <= joint.upper + slack:
             unit, scale = ("mm", 1.0) if joint.kind == "prismatic" else ("deg", math.degrees(1.0))
             limits = f"{scale * joint.lower:.1f} to {scale * joint.upper:.1f} {unit}"
-            raise EncoderError(name, f"{scale * value:.1f} {unit} is outside the limits of {limits}")
+            raise EncoderError("limits", name, f"{scale * value:.1f} {unit} is outside the limits of {limits}")
 
 
 class EncoderStream:
@@ -168,7 +178,7 @@ class EncoderStream:
         """
         joints = self._bank.joints(counts)
         if not math.isfinite(stamp):
-            raise EncoderError(None, f"the stamp is {stamp}")
+            raise EncoderError("stamp", None, f"the stamp is {stamp}")
         if self._last is not None:
             self._check_speed(joints, stamp, *self._last)
         self._last = (stamp, joints)
@@ -177,8 +187,9 @@ class EncoderStream:
     def _check_speed(self, joints: dict[str, float], stamp: float, last_stamp: float, last: dict[str, float]) -> None:
         elapsed = stamp - last_stamp
         if elapsed <= 0.0:
-            raise EncoderError(None, f"the stamp {stamp:.6f} s is not after the last one, {last_stamp:.6f} s")
+            raise EncoderError("stamp", None, f"the stamp {stamp:.6f} s is not after the last one, {last_stamp:.6f} s")
         for name, encoder in self._bank.encoders.items():
             moved = abs(joints[name] - last[name])
             if moved > self._bank.chain.joints[name].velocity * elapsed + 2.0 * encoder.resolution:
-                raise EncoderError(name, f"moved {moved:.4g} (rad or mm) in {elapsed:.4g} s, faster than it can")
+                reason = f"moved {moved:.4g} (rad or mm) in {elapsed:.4g} s, faster than it can"
+                raise EncoderError("speed", name, reason)

@@ -3,88 +3,100 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
-from deeprs2v_ros.arm.encoders import EncoderError, EncoderStream
-from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.arm.encoders import FAULTS, EncoderError, EncoderStream
+from deeprs2v_ros.arm.sources import Sample
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
-from deeprs2v_ros.nodes.support.conversions import SECOND, joint_state, stamp_message
-from deeprs2v_ros.nodes.support.encoder_log import EncoderLog
-from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path, declare_positive
+from deeprs2v_ros.nodes.support.conversions import joint_state, stamp_message
+from deeprs2v_ros.nodes.support.diagnostics import EncoderReport
+from deeprs2v_ros.nodes.support.encoder_sources import declare_encoders
+from deeprs2v_ros.nodes.support.parameters import declare_positive
 from deeprs2v_ros.nodes.support.running import run
-from deeprs2v_ros.nodes.support.scene import declare_arm, declare_cart, declare_images
 
 PERIOD_OF_WARNINGS = 2.0  # s
+PERIOD_OF_DIAGNOSTICS = 1.0  # s
 
 
 class ArmEncoders(Node):
-    """Publishes ``joint_states`` from a simulated cart's encoders or from a log of counts."""
+    """Publishes ``joint_states`` from a simulated cart's encoders, a log of counts, or a board on a serial line.
+
+    How many samples were published, and what was wrong with the others, is on ``/diagnostics``.
+    """
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("arm_encoders", **options)
-        source = declare_choice(self, "source", ("scene", "log"), "Where the counts come from")
+        self._arm, self.source = declare_encoders(self)
         self._fault_after = declare_positive(self, "fault_after", 20, "Rejected samples in a row that latch a fault")
-        if source == "scene":
-            period = 1.0 / declare_positive(self, "rate", 100.0, "Samples per second")
-            cart = declare_cart(self, declare_images(self))
-            if cart is None:
-                raise InputError("parameter source: is scene, but scene.kind is none")
-            self._arm, self._cart, self._log = cart.arm, cart, None
-        else:
-            self._arm, self._cart = declare_arm(self), None
-            self._log = EncoderLog(
-                declare_path(self, "log.file", "CSV file: a line 'stamp,<joint>,...', then seconds and counts"),
-                declare(self, "log.loop", True, "Start again at the end of the log"),
-            )
-            period = self._log.period / 4.0
-        self.rejected = 0
+        self.published = 0
+        self.rejected = Counter(dict.fromkeys(FAULTS, 0))
         self._in_a_row = 0
-        self._faulty = False
+        self._fault = self._trouble = ""
+        self._report = EncoderReport(self.get_fully_qualified_name())
         self._stream = EncoderStream(self._arm.encoders)
         self._publisher = self.create_publisher(JointState, "joint_states", qos.JOINTS)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._jump = on_jump_back(self, self._reset)
-        self._timer = self.create_timer(period, self._tick)
+        self._timer = self.create_timer(self.source.period, self._tick)
+        self._slow_timer = self.create_timer(PERIOD_OF_DIAGNOSTICS, self._diagnose)
+
+    def destroy_node(self) -> None:
+        """Close the source as well."""
+        self.source.close()
+        super().destroy_node()
 
     def _reset(self) -> None:
         self._stream.reset()
-        if self._log is not None:
-            self._log.restart()
+        self.source.restart()
+
+    def _now(self) -> int:
+        return self.get_clock().now().nanoseconds
 
     def _tick(self) -> None:
-        if self._faulty:
-            return
-        now = self.get_clock().now().nanoseconds
-        if self._cart is not None:
-            self._publish(self._cart.counts(now / SECOND), now)
-        else:
-            for sample in self._log.due(now):
-                if sample.first:
-                    self._stream.reset()
-                self._publish(sample.counts, sample.stamp)
+        for sample in self.source.due(self._now):
+            if not self._fault:
+                self._publish(sample)
+        if self.source.trouble:
+            self.get_logger().warning(self.source.trouble, throttle_duration_sec=PERIOD_OF_WARNINGS)
+        elif self._trouble:
+            self.get_logger().info(f"over: {self._trouble}")
+        self._trouble = self.source.trouble
 
-    def _publish(self, counts: dict[str, float], stamp: int) -> None:
+    def _publish(self, sample: Sample) -> None:
+        if sample.first:
+            self._stream.reset()
         try:
-            joints = self._stream.joints(counts, stamp / SECOND)
+            joints = self._stream.joints(sample.counts, sample.time)
         except EncoderError as error:
             self._reject(error)
             return
         self._in_a_row = 0
-        self._publisher.publish(joint_state(joints, self._arm.chain, stamp_message(stamp)))
+        self.published += 1
+        self._publisher.publish(joint_state(joints, self._arm.chain, stamp_message(sample.stamp)))
 
     def _reject(self, error: EncoderError) -> None:
-        self.rejected += 1
+        self.rejected[error.fault] += 1
         self._in_a_row += 1
         self.get_logger().warning(
-            f"sample rejected ({self.rejected} so far): {error}", throttle_duration_sec=PERIOD_OF_WARNINGS
+            f"sample rejected ({self.rejected.total()} so far): {error}", throttle_duration_sec=PERIOD_OF_WARNINGS
         )
         if self._in_a_row >= self._fault_after:
-            self._faulty = True
-            self.get_logger().error(f"FAULT: {self._in_a_row} samples rejected in a row, the last one: {error}")
+            self._fault = f"FAULT: {self._in_a_row} samples rejected in a row, the last one: {error}"
+            self.get_logger().error(self._fault)
+
+    def _diagnose(self) -> None:
+        faults = self.rejected.copy()
+        faults.update(self.source.faults)
+        stamp = self.get_clock().now().to_msg()
+        report = self._report.message(stamp, self.published, faults, self.source.trouble, self._fault)
+        self._diagnostics.publish(report)
 
 
 def main() -> int:

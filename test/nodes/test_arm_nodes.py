@@ -120,7 +120,7 @@ def test_log_starts_again_at_its_end(ros, keep, hand, listen, spin_until, tmp_pa
     spin_until(lambda: len(listen) >= 6, node, hand)
     stamps = [nanoseconds(message.header.stamp) for message in listen]
     assert stamps == sorted(set(stamps))
-    assert node.rejected == 0
+    assert node.rejected.total() == 0
 
 
 def test_implausible_samples_are_counted_and_not_published(ros, keep, hand, listen, spin_until, tmp_path):
@@ -128,7 +128,7 @@ def test_implausible_samples_are_counted_and_not_published(ros, keep, hand, list
     rows = [(0.0, moved(0)), (0.02, fast), (0.04, outside), (0.06, moved(3) | {"j3": "nan"}), (0.08, good)]
     node = encoders(ros, keep, write_log(tmp_path / "counts.csv", rows))
     spin_until(lambda: len(listen) == 2, node, hand)
-    assert node.rejected == 3
+    assert node.rejected.total() == 3
     found = [dict(zip(message.name, message.position, strict=True)) for message in listen]
     assert [each["j1"] for each in found] == pytest.approx([ARM.encoders.joints(c)["j1"] for c in (moved(0), good)])
 
@@ -137,7 +137,7 @@ def test_several_rejected_in_a_row_latch_a_fault(ros, keep, hand, listen, spin_u
     broken = moved(0) | {"j2": 9999}
     rows = [(0.01 * k, broken if 2 <= k < 7 else moved(0)) for k in range(20)]
     node = encoders(ros, keep, write_log(tmp_path / "counts.csv", rows), fault_after=5)
-    spin_until(lambda: node.rejected == 5, node, hand)
+    spin_until(lambda: node.rejected.total() == 5, node, hand)
     end = node.get_clock().now().nanoseconds + 250_000_000  # the log ends before that
     spin_until(lambda: node.get_clock().now().nanoseconds > end, node, hand)
     assert len(listen) == 2  # the good ones that came later stay unpublished
@@ -146,7 +146,7 @@ def test_several_rejected_in_a_row_latch_a_fault(ros, keep, hand, listen, spin_u
 def test_joint_that_the_log_lacks_is_a_rejected_sample(ros, keep, hand, spin_until, tmp_path):
     path = write_log(tmp_path / "counts.csv", [(0.01 * k, moved(0)) for k in range(3)], ARM.chain.joint_names[1:])
     node = encoders(ros, keep, path)
-    spin_until(lambda: node.rejected == 3, node, hand)
+    spin_until(lambda: node.rejected.total() == 3, node, hand)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 import yaml
 from bench import VOLUME_IMAGE, overrides
 
-from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
@@ -40,10 +39,6 @@ def sections(name):
 def inputs(tmp_path):
     """What the lines marked CHANGE ask for, by file and node."""
     write_volume(tmp_path / "volume.mha", VOLUME_IMAGE)
-    arm = read_arm(resource("config/arm/liver.yaml"))
-    counts = arm.encoders.counts(arm.rest)
-    lines = [["stamp", *counts], [0.0, *counts.values()], [0.01, *counts.values()]]
-    (tmp_path / "counts.csv").write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
     writer = cv2.VideoWriter(str(tmp_path / "video.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (752, 564))
     for _ in range(3):
         writer.write(np.full((564, 752, 3), 99, np.uint8))
@@ -54,7 +49,7 @@ def inputs(tmp_path):
     volume = {"volume": str(tmp_path / "volume.mha")}
     return {
         "cart": {
-            "arm_encoders": {"log.file": str(tmp_path / "counts.csv")},
+            "arm_encoders": {"serial.port": str(tmp_path / "ttyUSB0")},
             "ultrasound_source": {"video.device": str(tmp_path / "video.avi")},
             "volume_server": volume,
         },

@@ -9,33 +9,25 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 from deeprs2v_ros.errors import InputError
 
 SECOND = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Counts by joint name at ``stamp`` (ns); ``first`` where the log starts, once more if it is looped."""
-
-    counts: dict[str, float]
-    stamp: int
-    first: bool
-
-
-class EncoderLog:
-    """The samples of one file. Playing starts when `due` is first asked; stamps are the asker's time."""
+class EncoderLog(EncoderSource):
+    """The samples of one file. Playing starts when `due` is first asked; once more a first sample if it is looped."""
 
     def __init__(self, path: str | Path, loop: bool) -> None:
         """Raise InputError naming the file and the line unless it holds two samples or more with growing stamps."""
+        super().__init__()
         self._times, self._counts = _read(Path(path))
         self._loop = loop
-        self.period = min(later - earlier for earlier, later in pairwise(self._times))
-        """Shortest time between two samples, in s."""
+        self._pause = min(later - earlier for earlier, later in pairwise(self._times))
+        self.period = self._pause / 4.0
         self.restart()
 
     def restart(self) -> None:
@@ -43,18 +35,19 @@ class EncoderLog:
         self._next = 0
         self._origin: int | None = None
 
-    def due(self, now: int) -> Iterator[Sample]:
-        """The samples whose time has come since the last call, at the time ``now`` (ns)."""
+    def due(self, clock: Clock) -> Iterator[Sample]:
+        """The samples whose time has come since the last call."""
+        now = clock()
         if self._origin is None:
             self._origin = now
         while self._next < len(self._times):
             stamp = self._origin + round((self._times[self._next] - self._times[0]) * SECOND)
             if stamp > now:
                 return
-            yield Sample(self._counts[self._next], stamp, self._next == 0)
+            yield Sample(self._counts[self._next], stamp, stamp / SECOND, self._next == 0)
             self._next += 1
             if self._next == len(self._times) and self._loop:
-                self._next, self._origin = 0, stamp + round(self.period * SECOND)
+                self._next, self._origin = 0, stamp + round(self._pause * SECOND)
 
 
 def _read(path: Path) -> tuple[list[float], list[dict[str, float]]]:

@@ -1,0 +1,71 @@
+"""Where a node's encoder counts come from, by its parameters."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from deeprs2v_ros.arm.description import Arm
+from deeprs2v_ros.arm.line_protocol import CHECKSUMS, LineFormat
+from deeprs2v_ros.arm.serial_encoders import SerialEncoders
+from deeprs2v_ros.arm.serial_port import SerialPort
+from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.nodes.support.encoder_log import EncoderLog
+from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path, declare_positive
+from deeprs2v_ros.nodes.support.scene import declare_arm, declare_cart, declare_images
+from deeprs2v_ros.simulation.cart import Cart
+
+SECOND = 1_000_000_000
+
+
+class SceneEncoders(EncoderSource):
+    """The encoders of a simulated ``cart``, one sample whenever it is asked, every ``period`` s."""
+
+    def __init__(self, cart: Cart, period: float) -> None:
+        super().__init__()
+        self._cart, self.period = cart, period
+
+    def due(self, clock: Clock) -> list[Sample]:
+        """What the encoders say now."""
+        now = clock()
+        time = now / SECOND
+        return [Sample(self._cart.counts(time), now, time)]
+
+
+def declare_encoders(node: Node) -> tuple[Arm, EncoderSource]:
+    """The arm and the source of its counts, by the parameters ``source``, ``arm`` and those of each source.
+
+    Raises InputError for parameters that cannot be met.
+    """
+    kind = declare_choice(node, "source", ("scene", "log", "serial"), "Where the counts come from")
+    if kind == "scene":
+        period = 1.0 / declare_positive(node, "rate", 100.0, "Samples per second")
+        cart = declare_cart(node, declare_images(node))
+        if cart is None:
+            raise InputError("parameter source: is scene, but scene.kind is none")
+        return cart.arm, SceneEncoders(cart, period)
+    arm = declare_arm(node)
+    if kind == "serial":
+        return arm, _declare_serial(node, arm)
+    path = declare_path(node, "log.file", "CSV file: a line 'stamp,<joint>,...', then seconds and counts")
+    return arm, EncoderLog(path, declare(node, "log.loop", True, "Start again at the end of the log"))
+
+
+def _declare_serial(node: Node, arm: Arm) -> SerialEncoders:
+    names = arm.chain.joint_names
+    given = declare(
+        node, "serial.joints", Parameter.Type.STRING_ARRAY, "Joints in the order of a line's counts; empty: the arm's"
+    )
+    joints = tuple(given or names)
+    if sorted(joints) != sorted(names):
+        raise InputError(f"parameter serial.joints: is {list(joints)}, not the arm's {list(names)} in some order")
+    checksum = declare_choice(node, "serial.checksum", tuple(CHECKSUMS), "What lines are secured by")
+    line_format = LineFormat([arm.encoders.encoders[name].bits for name in joints], checksum)
+    port = SerialPort(
+        declare_path(node, "serial.port", "Device file of the encoder board"),
+        declare_positive(node, "serial.baud", 921600, "Bits per second on the line"),
+        line_format.length,
+    )
+    stall_after = declare_positive(node, "serial.stall_after", 0.5, "Silence in s that counts as a fault")
+    return SerialEncoders(port, line_format, joints, stall_after)
