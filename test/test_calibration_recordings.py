@@ -3,8 +3,6 @@
 import csv
 from pathlib import Path
 
-import numpy as np
-import pytest
 import yaml
 
 from deeprs2v_ros.arm.calibration.calibration import accuracy
@@ -63,12 +61,11 @@ def test_the_second_arm_is_accurate_on_a_later_block(shared, tmp_path):
     assert seen.rotation.mean() < 0.45
 
 
-def test_pairs_that_were_marked_as_bad_are_found_again(shared, tmp_path, capsys):
-    pairs = part(shared / "arm" / "20210519_full_workspace.csv", tmp_path / "pairs.csv", slice(84, 204))
+def test_a_pair_that_cannot_be_is_named(shared, tmp_path, capsys):
+    """Of the four last ones, marked as bad by hand, one is off by 0.3 m, the others no farther than those before."""
+    pairs = part(shared / "arm" / "20210519_full_workspace.csv", tmp_path / "pairs.csv", slice(124, 204))
     calibrate("liver", pairs, tmp_path / "out.yaml")
-    printed = capsys.readouterr().out
-    gross = next(line for line in printed.splitlines() if "gross pairs" in line)
-    named = gross.partition(": ")[2].partition(" (")[0].split(", ")
-    assert {"116", "117", "118", "119"} <= set(named)
-    assert len(named) < 12
-    assert np.isfinite(judged(tmp_path / "out.yaml", pairs).position).all()
+    assert "1 gross pairs, which hardly count: 79 (lines of data, from 0)" in capsys.readouterr().out
+    errors = judged(tmp_path / "out.yaml", pairs).position
+    assert errors[79] > 250.0
+    assert errors[:79].max() < 25.0
