@@ -100,3 +100,11 @@ def line(make_line):
     line = make_line()
     line.connect()
     return line
+
+
+@pytest.fixture(scope="session")
+def calibration(tmp_path_factory):
+    """Gives calibrations of synthetic arms by name, each made once."""
+    from calibrations import Calibrations
+
+    return Calibrations(tmp_path_factory.mktemp("calibrations"))

@@ -157,7 +157,7 @@ def write_pairs(path, readings, poses, raw=True, flags=None):
     logged[:, 4] = coupled(readings[:, 4], readings[:, 5])
     headings = [f"q{n}" for n in range(1, 8)] + ["q5_raw"] * raw
     headings += [f"T_ndi_tool_{i}{j}" for i in range(3) for j in range(4)] + ["flag"]
-    with open(path, "w", newline="") as file:
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(headings)
         for n, pose in enumerate(poses):

@@ -58,10 +58,11 @@ def error_figure(found: Fit, fitted: Accuracy, judged: Accuracy) -> bytes:
         (position, over_position, "position error (mm)", lambda a: a.position),
         (rotation, over_rotation, "rotation error (deg)", lambda a: a.rotation),
     )
+    shown = [(fitted, "pairs it was made from", "0.6" if judged is not fitted else "C0")]
+    if judged is not fitted:
+        shown.append((judged, "judged", "C0"))
     for left, over, label, of in quantities:
-        for each, name, colour in ((judged, "judged", "C0"), (fitted, "pairs it was made from", "0.6")):
-            if each is fitted and judged is fitted:
-                continue
+        for each, name, colour in shown:
             errors = np.sort(of(each))
             left.step(errors, np.arange(1, len(errors) + 1) / len(errors), where="post", color=colour, label=name)
         left.set_xlabel(label)
