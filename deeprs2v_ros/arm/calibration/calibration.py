@@ -20,7 +20,7 @@ from deeprs2v_ros.arm.calibration.pairs import Pairs
 from deeprs2v_ros.arm.calibration.unknowns import all_unknowns, base_unknowns, session_unknowns
 from deeprs2v_ros.arm.description import Arm, arm_from
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.geometry import Array, seen_from
 
 FEWEST_TO_CALIBRATE = 30
 FEWEST_TO_REZERO = 6
@@ -155,11 +155,7 @@ def _noise(arm: Arm, pairs: Pairs) -> Noise:
 def _of_calibration(arm: Arm, state: State, prediction: Prediction) -> Array:
     """The calibration's own covariance, carried from the flange to the tool: (N, 6, 6) in the tracker's axes."""
     seen = prediction.tracker_from_tool
-    flange_turn = seen[:, :3, :3] @ state.flange_from_tool[:3, :3].T
-    lever = state.flange_from_tool[:3, 3]
-    cross = np.array([[0.0, -lever[2], lever[1]], [lever[2], 0.0, -lever[0]], [-lever[1], lever[0], 0.0]])
-    carried = np.block([[np.eye(3), -cross], [np.zeros((3, 3)), np.eye(3)]])
     turned = np.zeros((len(seen), 6, 6))
-    turned[:, :3, :3] = turned[:, 3:, 3:] = flange_turn
-    moved = turned @ carried
+    turned[:, :3, :3] = turned[:, 3:, 3:] = seen[:, :3, :3] @ state.flange_from_tool[:3, :3].T
+    moved = turned @ seen_from(state.flange_from_tool[:3, 3])
     return moved @ arm.calibration.covariance @ np.swapaxes(moved, 1, 2)
