@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from deeprs2v_ros.errors import InputError
 
-SUBCOMMANDS = ("reconstruct", "register", "evaluate", "preprocess", "simulate", "demo")
+SUBCOMMANDS = ("reconstruct", "register", "evaluate", "preprocess", "simulate", "demo", "calibrate-time")
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
