@@ -1,4 +1,4 @@
-"""The time offset between images and arm: from motion that is known exactly, from simulated images, from a recording."""
+"""The time offset between images and arm: from motion known exactly, from simulated images, from a recording."""
 
 import dataclasses
 
@@ -76,13 +76,13 @@ def test_poses_at_the_rate_of_encoders():
 
 
 def test_standard_deviation_covers_the_error():
-    ratios = []
-    for seed in range(12):
+    ratios = []  # of error and sd; in 3 s there are but three blocks
+    for seed in range(8):
         times = stamps(60, seed)
         path = lambda t, seed=seed: hand(t, seed)  # noqa: E731
         result = estimate_offset(shown(times, path, 0.3, seed), times, times, poses_at(times + 0.1, path), 0.3)
         ratios.append(abs(result.offset - 0.1) / result.sd)
-    assert np.median(ratios) < 1.2 and max(ratios) < 4.0
+    assert np.sqrt(np.mean(np.square(ratios))) < 1.5 and max(ratios) < 3.0
 
 
 def test_even_motion_does_not_determine_the_offset():
@@ -97,6 +97,8 @@ def test_no_motion_and_too_few_frames_are_said():
     still = shown(times, lambda t: np.eye(4), 0.05)
     with pytest.raises(InputError, match="no motion"):
         estimate_offset(still, times, times, poses_at(times, lambda t: np.eye(4)), 0.5)
+    with pytest.raises(InputError, match="lasts 1"):
+        estimate_offset(still, times[:32] / times[31] * 1.6 + 0.1, times[:32], poses_at(times[:32]), 0.5)
     with pytest.raises(InputError, match="20 usable frames"):
         estimate_offset(still, times[:20], times[:20], poses_at(times[:20]), 0.5)
 

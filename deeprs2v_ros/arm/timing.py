@@ -24,12 +24,14 @@ FEWEST_FRAMES = 30
 MOST_UNCERTAIN = 0.3
 """Of the longest offset: standard deviation above which the offset is not determined; that of a blind guess is 0.58."""
 STEP = 0.01  # s between candidates
+_SHORTEST = 2.5  # s
 _STILL = 2.0  # mm that the plane has to move at least
 _BLOCK = 1.0  # s: a heartbeat, and longer than what makes neighbouring pairs err alike
 _RESAMPLES = 200
 _THINNEST = 0.15  # mm: distances below it decorrelate no less
 _DECORRELATED = 0.9  # -log of the correlation from which on it says nothing any more
 _OUTLIER = 2.0  # standard deviations at which a residual counts half in the second round
+_OVERLAP = 0.5  # of the pairs that a candidate has to find poses for
 _GAINS = (0.0, 1.0)
 
 
@@ -64,18 +66,17 @@ class Path:
         return poses
 
 
-def predicted_shift(motion: ImageMotion, first_from_second: Array) -> Array:
-    """`ImageMotion.shift` (M, 3) for planes that moved by (M, 4, 4): tissue goes the other way."""
+def predicted(motion: ImageMotion, first_from_second: Array) -> tuple[Array, Array]:
+    """What images should show of planes that moved by (M, 4, 4): `ImageMotion.shift` and the distance across the plane.
+
+    The shift is (M, 3) mm, as tissue goes the other way; the distance (M, B) mm, RMS in each band.
+    """
     away = motion.points - motion.points.mean(axis=0)
-    moved = -_displacements(motion.points, first_from_second)
+    moved = motion.points - _mapped(first_from_second, motion.points)
     turn = (moved[..., 1] * away[:, 0] - moved[..., 0] * away[:, 1]).mean(axis=1) / lever(motion.points)
-    return np.column_stack([moved[..., :2].mean(axis=1), turn])
-
-
-def predicted_distance(motion: ImageMotion, first_from_second: Array) -> Array:
-    """RMS distance across the plane (M, B) mm in each band."""
-    across = _displacements(motion.points, first_from_second)[..., 2] ** 2
-    return np.sqrt(np.stack([across[:, band].mean(axis=1) for band in motion.bands], axis=1))
+    across = moved[..., 2] ** 2
+    distance = np.sqrt(np.stack([across[:, band].mean(axis=1) for band in motion.bands], axis=1))
+    return np.column_stack([moved[..., :2].mean(axis=1), turn]), distance
 
 
 def estimate_offset(motion: ImageMotion, times: Array, pose_times: Array, poses: Array, longest: float) -> TimeOffset:
@@ -85,7 +86,9 @@ def estimate_offset(motion: ImageMotion, times: Array, pose_times: Array, poses:
     """
     if len(times) < FEWEST_FRAMES:
         raise InputError(f"has {len(times)} usable frames; at least {FEWEST_FRAMES} are needed")
-    if np.ptp(apply_all(poses, motion.points), axis=0).max() < _STILL:
+    if times[-1] - times[0] < _SHORTEST:
+        raise InputError(f"lasts {times[-1] - times[0]:.1f} s; at least {_SHORTEST:g} s are needed")
+    if np.ptp(_mapped(poses, motion.points), axis=0).max() < _STILL:
         raise InputError(f"the probe moves by less than {_STILL:g} mm: no motion to compare")
     candidates = STEP * np.arange(-round(longest / STEP), round(longest / STEP) + 1)
     sums = _evidence(motion, times, Path(pose_times, poses), candidates)
@@ -108,13 +111,13 @@ def _evidence(motion: ImageMotion, times: Array, path: Path, candidates: Array) 
         at = path(shown)
         relative.append(inverse(at[motion.pairs[:, 0]]) @ at[motion.pairs[:, 1]])
         inside.append(((shown >= path.start) & (shown <= path.end))[motion.pairs].all(axis=1))
-    channels = _channels(motion, times, relative)
     usable = np.array(inside, dtype=float)
+    usable[usable.mean(axis=1) < _OVERLAP] = 0.0
+    if np.count_nonzero(usable.any(axis=1)) < 3:
+        raise InputError("images and poses hardly overlap in time")
+    channels = [each for each in _channels(motion, times, relative) if np.count_nonzero(each.weight) >= FEWEST_FRAMES]
     begin = times[motion.pairs].mean(axis=1)
     blocks = ((begin - begin.min()) / _BLOCK).astype(int)
-    if np.count_nonzero(usable.sum(axis=1) >= FEWEST_FRAMES) < 3:
-        raise InputError("images and poses hardly overlap in time")
-
     likelihood = _likelihood([_sums(channel, usable, blocks).sum(axis=1) for channel in channels])
     first = int(np.argmax(likelihood))
     for channel in channels:  # outliers count less in a second round
@@ -125,13 +128,16 @@ def _evidence(motion: ImageMotion, times: Array, path: Path, candidates: Array) 
 
 
 def _bootstrap(sums: list[Array], candidates: Array) -> float:
-    """Standard deviation (s) of the best candidate when blocks of time are drawn with replacement."""
+    """Standard deviation (s) of the best candidate when blocks of time are drawn with replacement.
+
+    Few blocks know their own spread badly: it is enlarged as that of Student's t with as many degrees of freedom.
+    """
     rng = np.random.default_rng(0)
     count = sums[0].shape[1]
     draws = [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(_RESAMPLES)]
     offsets = [_best(candidates, _likelihood([np.einsum("kbij,b->kij", s, d) for s in sums])) for d in draws]
     low, high = np.quantile(offsets, [0.1587, 0.8413])
-    return float((high - low) / 2.0)
+    return float((high - low) / 2.0 * np.sqrt(count / max(count - 2.0, 1.0)))
 
 
 @dataclass
@@ -150,8 +156,7 @@ class _Channel:
 
 def _channels(motion: ImageMotion, times: Array, relative: list[Array]) -> list[_Channel]:
     duration = np.diff(times[motion.pairs], axis=1)[:, 0]
-    shifts = np.array([predicted_shift(motion, each) for each in relative])
-    distances = np.array([predicted_distance(motion, each) for each in relative])
+    shifts, distances = (np.array(each) for each in zip(*(predicted(motion, each) for each in relative), strict=True))
     channels = []
     for axis in range(3):
         drift = np.broadcast_to(duration, shifts.shape[:2])
@@ -222,11 +227,6 @@ def _best(candidates: Array, likelihood: Array) -> float:
     return float(candidates[best] + STEP * 0.5 * (before - after) / (before - 2.0 * here + after))
 
 
-def _displacements(points: Array, first_from_second: Array) -> Array:
-    """How far ``points`` (P, 3) of the plane moved, (M, P, 3)."""
-    return apply_all(first_from_second, points) - points
-
-
-def apply_all(transforms: Array, points: Array) -> Array:
-    """Map ``points`` (P, 3) by every one of ``transforms`` (M, 4, 4): (M, P, 3)."""
-    return np.einsum("mij,pj->mpi", transforms[:, :3, :3], points) + transforms[:, None, :3, 3]
+def _mapped(transforms: Array, points: Array) -> Array:
+    """``points`` (P, 3) by every one of ``transforms`` (M, 4, 4): (M, P, 3)."""
+    return points @ np.swapaxes(transforms[:, :3, :3], 1, 2) + transforms[:, None, :3, 3]

@@ -10,7 +10,7 @@ from pathlib import Path as File
 import numpy as np
 from matplotlib.figure import Figure
 
-from deeprs2v_ros.arm.timing import Path, TimeOffset, predicted_distance, predicted_shift
+from deeprs2v_ros.arm.timing import Path, TimeOffset, predicted
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array, inverse
@@ -64,9 +64,10 @@ def _picture(motion: ImageMotion, times: Array, path: Path, result: TimeOffset) 
         at = path(times - offset)
         at[(times - offset < path.start) | (times - offset > path.end)] = np.nan  # unknown, so not drawn
         relative = inverse(at[pairs[:, 0]]) @ at[pairs[:, 1]]
-        for axis, speed in enumerate((predicted_shift(motion, relative) / duration[:, None]).T):
+        shifts, distances = predicted(motion, relative)
+        for axis, speed in enumerate((shifts / duration[:, None]).T):
             axes[axis].plot(when, speed, color=colour, label=name)
-        speed = predicted_distance(motion, relative).mean(axis=1) / duration
+        speed = distances.mean(axis=1) / duration
         axes[3].plot(when, speed / max(np.nanmedian(speed), 1e-9), color=colour, label=name)
     axes[0].legend(loc="upper right", ncols=3)
     axes[3].set_xlabel("time of the images (s)")
