@@ -34,6 +34,8 @@ def moving(make_bench):
             pose[:3, 3] += VELOCITY * (stamp - begin) / SECOND
             return pose
 
+        # Only once all times in use lie on the path: TF joins poses by lines, also those from before it began.
+        bench.until(lambda: bench.now() > begin + 3 * LATE)
         for _ in range(4):
             shown = bench.now() - LATE
             bench.send_pose(shown - LATE, path(shown - LATE))
