@@ -32,7 +32,12 @@ from deeprs2v_ros.nodes.support.conversions import (
 )
 from deeprs2v_ros.nodes.support.frames import IMAGE, VOLUME
 from deeprs2v_ros.nodes.support.inbox import Arrival, ClockJump, Inbox, NewVolume, Stop
-from deeprs2v_ros.nodes.support.parameters import declare, declare_positive, declare_settings
+from deeprs2v_ros.nodes.support.parameters import (
+    declare,
+    declare_image_time_offset,
+    declare_positive,
+    declare_settings,
+)
 from deeprs2v_ros.nodes.support.preparation import Preparation
 from deeprs2v_ros.nodes.support.results import Results
 from deeprs2v_ros.nodes.support.running import run
@@ -50,7 +55,7 @@ class RegistrationNode(Node):
     """One thread takes the images and registers the newest; every image received gets exactly one status.
 
     The executor only queues what arrives, so nothing waits in it. The thread waits for the arm's transform at the stamp
-    of the image, registers, broadcasts the correction, publishes the status, and only then makes pictures.
+    that the image shows, registers, broadcasts the correction, publishes the status, and only then makes pictures.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -64,6 +69,7 @@ class RegistrationNode(Node):
         temporal = declare(self, "temporal", True, "Start each image from the last organ motion")
         self._supervisor = Supervisor(declare_settings(self, "trust", SupervisorSettings()))
         self._deadline = declare_positive(self, "transform_deadline", 0.1, "Seconds to wait for the arm's transform")
+        self._offset = declare_image_time_offset(self)
         tolerance = declare_positive(self, "future_tolerance", 0.1, "Seconds that a stamp may lie in the future")
         frozen = declare(self, "frozen_distance", 2.0, "mm that the plane may move while the picture stands; 0: any")
         self._image_timeout = declare_positive(self, "image_timeout", 1.0, "Seconds without an image that are too long")
@@ -110,7 +116,8 @@ class RegistrationNode(Node):
     def _on_image(self, message: Image) -> None:
         if not self._thread.is_alive():
             raise RuntimeError("the registration thread has ended")
-        timing = Timing(nanoseconds(message.header.stamp), received=self._now())
+        stamp = nanoseconds(message.header.stamp)
+        timing = Timing(stamp, stamp - self._offset, received=self._now())
         self._inbox.put(Arrival(message, timing, monotonic()))
 
     def _on_arm(self, message: PoseWithCovarianceStamped) -> None:
@@ -172,7 +179,7 @@ class RegistrationNode(Node):
         self._supervisor.stale()
         self.get_logger().warning(f"no images for {self._image_timeout:g} s")
         now = self._now()
-        self._aside(Timing(now, now), Refusal.IMAGE_STALE)
+        self._aside(Timing(now, now, received=now), Refusal.IMAGE_STALE)
 
     def _process(self, arrival: Arrival) -> None:
         self._jumps_before = self._jumps
@@ -244,13 +251,16 @@ class RegistrationNode(Node):
         self._supervisor.fault(reason)
 
     def _wait_for_transform(self, timing: Timing, since: float) -> Array | None:
-        """volume_from_image (4, 4) mm at the image's stamp, and at no other time; None if it does not come."""
-        time = Time(nanoseconds=timing.stamp, clock_type=self.get_clock().clock_type)
+        """volume_from_image (4, 4) mm at the time that the image shows, and at no other; None if it does not come."""
+        if timing.shown <= 0:  # before time began; to TF, zero means the latest
+            return None
+        time = Time(nanoseconds=timing.shown, clock_type=self.get_clock().clock_type)
+        patience = self._deadline + max(0, timing.shown - timing.stamp) / SECOND
         while True:
             try:
                 found = self._buffer.lookup_transform(VOLUME, IMAGE, time)
             except TransformException:
-                if monotonic() - since > self._deadline or self._stopping.wait(POLL_PERIOD):
+                if monotonic() - since > patience or self._stopping.wait(POLL_PERIOD):
                     return None
                 continue
             timing.transform = self._now()
