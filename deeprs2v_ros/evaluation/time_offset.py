@@ -49,7 +49,7 @@ def _picture(times: Array, registered: Array, path: Path, centre: Array, result:
     axes[2].set_xlabel("time (s)")
     axes[3].plot(result.tried, result.misfit, ".-", color="black")
     axes[3].axvline(result.offset, color=SHIFTED)
-    axes[3].set(xlabel="offset (s)", ylabel="misfit (mm)")
+    axes[3].set(xlabel="offset (s)", ylabel="misfit, at first")
     for each in axes:
         each.grid(alpha=0.25)
     buffer = io.BytesIO()

@@ -6,8 +6,9 @@ constant motion C (the organ's, and all that the arm is off by), and by the offs
 
     Y_i = C X(t_i - d)
 
-d and C are found by robust least squares; the standard deviation of d comes from a bootstrap over blocks of time, since
-neighbouring images err alike. Even motion cannot tell d from C, and is refused.
+d and C are found by robust least squares. Registration knows some directions ten times better than others, so each of
+the six is weighed by how much it scatters. The standard deviation of d comes from a bootstrap over blocks of time,
+since neighbouring images err alike. Even motion cannot tell d from C, and is refused.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ MOST_UNCERTAIN = 0.02
 """s: standard deviation above which the offset is not determined."""
 STEP = 0.02
 """s between the offsets that are tried at first."""
-OUTLIER = 0.5
-"""mm from which a residual counts less than its square."""
+EXPECTED = 0.5
+"""mm that residuals are expected to scatter, before it is known by how much they do."""
+SMALLEST = 0.01
+"""mm: no direction is taken to scatter by less."""
 BLOCK = 1.0
 """s: a heartbeat, and longer than what makes neighbouring images err alike."""
 _RESAMPLES = 500
 _STARTS = 3
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class TimeOffset:
     """``offset`` and its standard deviation ``sd`` in s; ``motion`` (4, 4) mm is C; ``count`` images were used.
 
     ``residual`` is the median of what is left, mm, with rotations at the lever of the correction.
-    ``tried`` (K,) s and ``misfit`` (K,) mm are the offsets tried at first and the mean misfit of each.
+    ``tried`` (K,) s and ``misfit`` (K,) are the offsets tried at first and the mean misfit of each, a robust square.
     """
 
     offset: float
@@ -89,63 +93,74 @@ def estimate_offset(times: Array, registered: Array, path: Path, centre: Array, 
         raise InputError(f"only {len(times)} images could be registered; at least {FEWEST} are needed")
     middle = apply(registered[len(registered) // 2], centre)
 
-    def residuals(unknowns: Array) -> Array:
-        """(N, 6) mm of what is left with the offset and C, a motion about the middle of the path; 0 where no pose is."""
+    def residuals(unknowns: Array, scatter: Array) -> Array:
+        """(N, 6) of what is left with the offset and C, a motion about the middle of the path; 0 where no pose is."""
         shown = times - unknowns[0]
-        motion = about(middle, from_motion(unknowns[1:] / _SCALE))
-        left = inverse(registered) @ motion @ path(shown)
+        left = inverse(registered) @ _motion(unknowns, middle) @ path(shown)
         turned = Rotation.from_matrix(left[:, :3, :3])
         moved = left[:, :3, 3] + turned.apply(centre) - centre
-        return np.hstack([moved, LEVER * turned.as_rotvec()]) * path.covers(shown)[:, None]
+        return np.hstack([moved, LEVER * turned.as_rotvec()]) / scatter * path.covers(shown)[:, None]
 
-    def descend(offset: float, start: Array, free: bool) -> Array:
-        """The unknowns (7,) best around ``start``, at a fixed offset or a ``free`` one."""
-        fixed = [] if free else [offset]
+    def misfit(unknowns: Array, scatter: Array) -> float:
+        used = path.covers(times - unknowns[0])
+        return float(np.mean(2.0 * (np.sqrt(1.0 + residuals(unknowns, scatter)[used] ** 2) - 1.0)))
+
+    def descend(start: Array, scatter: Array, steps: int, held: int = 0) -> Array:
+        """The unknowns (7,) best around ``start``; the first ``held`` of them stay."""
         found = least_squares(
-            lambda u: residuals(np.concatenate([fixed, u])).ravel(),
-            np.concatenate([[offset], start]) if free else start,
+            lambda free: residuals(np.concatenate([start[:held], free]), scatter).ravel(),
+            start[held:],
             loss="soft_l1",
-            f_scale=OUTLIER,
-            x_scale=np.concatenate([[0.1] if free else [], np.ones(6)]),
-            max_nfev=50 if free else 4,
+            x_scale=np.array([0.1, *[1.0] * 6])[held:],
+            bounds=(-reach[held:], reach[held:]),
+            max_nfev=steps,
         )
-        return np.concatenate([fixed, found.x])
+        return np.concatenate([start[:held], found.x])
 
-    tried = STEP * np.arange(-round(longest / STEP), round(longest / STEP) + 1)
+    reach = np.array([longest, *[np.inf] * 6])
+    tried = STEP * np.arange(1 - round(longest / STEP), round(longest / STEP))
     tried = tried[[np.count_nonzero(path.covers(times - offset)) >= FEWEST for offset in tried]]
-    coarse = [descend(offset, np.zeros(6), free=False) for offset in tried]
-    misfit = np.array([_robust(residuals(each)[path.covers(times - each[0])]) for each in coarse])
-    starts = np.argsort(misfit)[:_STARTS]
-    finer = [descend(coarse[k][0], coarse[k][1:], free=True) for k in starts]
-    best = min(finer, key=lambda each: _robust(residuals(each)[path.covers(times - each[0])]))
-    sd = _bootstrap(residuals, best, times, path.covers(times - best[0]))
-    if not sd <= MOST_UNCERTAIN or abs(best[0]) > longest:
-        raise InputError("the probe moves too evenly or too little: the offset is not determined")
+    if len(tried) < 3:
+        raise InputError("images and poses hardly overlap in time")
+    scatter = np.full(6, EXPECTED)
+    coarse = [descend(np.array([offset, *[0.0] * 6]), scatter, 4, held=1) for offset in tried]
+    misfits = np.array([misfit(each, scatter) for each in coarse])
+    best = min(
+        (descend(coarse[k], scatter, 50) for k in np.argsort(misfits)[:_STARTS]), key=lambda u: misfit(u, scatter)
+    )
+    for _ in range(_ROUNDS):
+        used = path.covers(times - best[0])
+        left = residuals(best, np.ones(6))[used]
+        scatter = np.maximum(1.4826 * np.median(np.abs(left), axis=0), SMALLEST)
+        best = descend(best, scatter, 50)
     used = path.covers(times - best[0])
-    left = np.median(np.linalg.norm(residuals(best)[used], axis=1))
-    motion = about(middle, from_motion(best[1:] / _SCALE))
-    return TimeOffset(float(best[0]), sd, motion, int(used.sum()), float(left), tried, misfit)
+    sd = _bootstrap(lambda unknowns: residuals(unknowns, scatter), best, times, used)
+    if not sd <= MOST_UNCERTAIN or abs(best[0]) > longest - STEP:
+        raise InputError("the probe moves too evenly or too little: the offset is not determined")
+    left = np.median(np.linalg.norm(residuals(best, np.ones(6))[used], axis=1))
+    return TimeOffset(float(best[0]), sd, _motion(best, middle), int(used.sum()), float(left), tried, misfits)
 
 
 _SCALE = np.array([1.0, 1.0, 1.0, LEVER, LEVER, LEVER])
 
 
-def _robust(residuals: Array) -> float:
-    """Mean of the soft L1 loss of residuals (M, 6), as mm."""
-    return float(np.mean(OUTLIER * (np.sqrt(1.0 + np.sum(residuals**2, axis=1) / OUTLIER**2) - 1.0)))
+def _motion(unknowns: Array, middle: Array) -> Array:
+    return about(middle, from_motion(unknowns[1:] / _SCALE))
 
 
 def _bootstrap(residuals, best: Array, times: Array, used: Array) -> float:  # noqa: ANN001 (a function)
     """Standard deviation (s) of the offset when blocks of time are drawn with replacement, to first order.
 
-    Few blocks know their own spread badly: it is enlarged as that of Student's t with as many degrees of freedom.
+    Few blocks know their own spread badly: it is enlarged as that of Student's t with as many degrees of freedom, and
+    never less than what least squares says of independent errors.
     """
     steps = np.diag([1e-3, *[1e-3] * 6])
     derivative = np.stack([(residuals(best + s) - residuals(best - s)) / 2e-3 for s in steps], axis=2)
     left = residuals(best)
-    weight = used / np.sqrt(1.0 + np.sum(left**2, axis=1) / OUTLIER**2)
-    normal = np.einsum("n,nij,nik->njk", weight, derivative, derivative)
-    right = np.einsum("n,nij,ni->nj", weight, derivative, left)
+    weight = used[:, None] / np.sqrt(1.0 + left**2)
+    normal = np.einsum("ni,nij,nik->njk", weight, derivative, derivative)
+    right = np.einsum("ni,nij,ni->nj", weight, derivative, left)
+    independent = np.sum(weight * left**2) / max(6.0 * used.sum() - 7.0, 1.0)
     blocks = ((times - times.min()) / BLOCK).astype(int)
     count = blocks.max() + 1
     normal, right = (np.array([each[blocks == b].sum(axis=0) for b in range(count)]) for each in (normal, right))
@@ -155,4 +170,5 @@ def _bootstrap(residuals, best: Array, times: Array, used: Array) -> float:  # n
     ridge = 1e-9 * np.diag(np.diag(normal.sum(axis=0)))
     drawn_normal, drawn_right = np.tensordot(draws, normal, 1) + ridge, np.tensordot(draws, right, 1)
     offsets = -np.linalg.solve(drawn_normal, drawn_right[..., None])[:, 0, 0]
-    return float(np.std(offsets) * np.sqrt(count / (count - 2.0)))
+    classical = np.sqrt(independent * np.linalg.inv(normal.sum(axis=0) + ridge)[0, 0])
+    return float(max(np.std(offsets) * np.sqrt(count / (count - 2.0)), classical))
