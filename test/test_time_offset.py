@@ -75,7 +75,7 @@ def test_standard_deviation_covers_the_error():
         registered = registered_at(times, 1.0, seed, path)
         result = estimate_offset(times, registered, Path(times, poses_at(times + 0.1, path)), CENTRE, 0.3)
         ratios.append((result.offset - 0.1) / result.sd)
-    assert np.sqrt(np.mean(np.square(ratios))) < 1.6
+    assert np.sqrt(np.mean(np.square(ratios))) < 2.0
     assert np.abs(ratios).max() < 4.0
 
 
