@@ -42,7 +42,7 @@ def calibrated_document(document: dict[str, Any], found: Fit, determined: float)
     slips = {block.joint: found.deviations[block.where][0] for block in unknowns.of("slip")}
     for name, scale in zip(found.model.pairs.names, found.noise.encoders, strict=True):
         result["joints"][name]["noise"] = _degrees(np.hypot(SPREAD * scale, slips.get(name, 0.0)))
-    angles = found.model.joints(values).angles
+    angles = found.model.joints(found.state).angles
     result["calibration"] = {
         "pairs": f"{len(found.model.pairs)} of {Path(found.model.pairs.source).name}",
         **_places(found),
