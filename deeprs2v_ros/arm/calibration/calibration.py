@@ -26,6 +26,8 @@ FEWEST_TO_CALIBRATE = 30
 FEWEST_TO_REZERO = 6
 DETERMINED = 0.5
 """Share of an unknown's expected variance that the pairs must remove for it to count as determined by them."""
+UNSURE = np.radians(2.0)
+"""Standard deviation above which a zero is not to be changed."""
 
 Document = dict[str, Any]
 
@@ -122,18 +124,23 @@ def refit_base(document: Document, path: Path, pairs: Pairs) -> Document:
     return rezeroed_document(document, found)
 
 
-def rezero(document: Document, path: Path, pairs: Pairs) -> tuple[Document, Fit]:
+def rezero(document: Document, path: Path, pairs: Pairs) -> tuple[Document, Fit, list[str]]:
     """The document with zeros, base and tool as ``pairs`` of a new session show them; the rest stays.
 
     The tool is the tracker's marker on the arm, mounted anew like the base. A joint that the pairs do not move keeps
-    its zero. Raises InputError for too few pairs, or an arm that was never calibrated.
+    its zero, and so does one whose zero they do not tell from the mounting of the marker or the place of the base: the
+    names of these come last. Raises InputError for too few pairs, or an arm that was never calibrated.
     """
     if len(pairs) < FEWEST_TO_REZERO:
         raise InputError(f"{pairs.source}: {len(pairs)} pairs are too few, new zeros need {FEWEST_TO_REZERO}")
     arm = arm_from(document, path)
     noise = _noise(arm, pairs)
-    found = fit(Model(arm, pairs, session_unknowns(arm, pairs)), noise)
-    return rezeroed_document(document, found), found
+    found = fit(Model(arm, pairs, session_unknowns(pairs)), noise)
+    zeros = found.model.unknowns.of("zero")
+    unsure = [each.joint for each in zeros if found.covariance[each.where, each.where][0, 0] > UNSURE**2]
+    if unsure:
+        found = fit(Model(arm, pairs, session_unknowns(pairs, unsure)), noise)
+    return rezeroed_document(document, found), found, unsure
 
 
 def _as_calibrated(arm: Arm, pairs: Pairs) -> tuple[Model, State, Noise]:

@@ -166,13 +166,9 @@ class Model:
         # to second order, a rotation vector's derivative is the axis turned half way
         turned = nominal @ (np.eye(3) + 0.5 * np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]]))
         origins = posed.frames[:, posed.chain.row_of(joint.child), :3, 3]
-        return np.concatenate(
-            [
-                _rigid_columns(nominal, origins, posed.tip)[:, :, :3],
-                _rigid_columns(turned, origins, posed.tip)[:, :, 3:],
-            ],
-            axis=2,
-        )[:, :, list(block.axes)]
+        moved = _rigid_columns(nominal, origins, posed.tip)[:, :, :3]
+        turned = _rigid_columns(turned, origins, posed.tip)[:, :, 3:]
+        return np.concatenate([moved, turned], axis=2)[:, :, list(block.axes)]
 
     def _by_compliance(self, block: Block, posed: _Posed) -> Array:
         child = posed.frames[:, posed.chain.row_of(posed.chain.joints[block.joint].child)]

@@ -1,7 +1,7 @@
 """From the encoders of all pairs to their joints, given everything that is unknown about them.
 
-With a the angle that an encoder reads: ``t = a + zero + slip``, ``v = t + table(t) + curve(t)``, and ``q = v`` or, for a
-coupled joint, ``q = coupling(v, other q)``.
+With a the angle that an encoder reads: ``t = a + zero + slip``, ``v = t + table(t) + curve(t)``, and ``q = v`` or, for
+a coupled joint, ``q = coupling(v, other q)``.
 """
 
 from __future__ import annotations
