@@ -3,6 +3,7 @@
     python benchmarks/kernels.py
 
 Slicing: the plane alone, with its gradient, against SimpleITK resampling the same plane without one.
+Arm: the image's pose with its covariance, against chaining SciPy rotations for the pose alone.
 LNCC: summed-area tables, value, gradient and curvature, against five dense box convolutions (scipy), value alone.
 """
 
@@ -15,9 +16,13 @@ from time import perf_counter
 import numpy as np
 import SimpleITK as sitk
 from scipy import signal
+from scipy.spatial.transform import Rotation
 
+from deeprs2v_ros.arm.description import read_arm
+from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.geometry import rigid
 from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
+from deeprs2v_ros.resources import resource
 from deeprs2v_ros.similarity import masked_lncc
 
 LATTICE = Lattice((233, 291), (0.8, 0.8), (0.0, 0.0))
@@ -59,13 +64,24 @@ def main() -> None:
     def resample() -> sitk.Image:
         return sitk.Resample(image, plane)
 
+    arm = read_arm(resource("config/arm/liver.yaml"))
+    uncertain = UncertainArm(arm, "us_image")
+
+    def chained() -> np.ndarray:
+        pose = np.eye(4)
+        for name, joint in arm.chain.joints.items():
+            turned = rigid(Rotation.from_rotvec(arm.rest.get(name, 0.0) * joint.axis).as_matrix())
+            pose = pose @ joint.parent_from_joint @ turned
+        return pose
+
     rows = (
+        ("pose with covariance", lambda: uncertain.pose(arm.rest), "SciPy, pose alone", chained),
         ("slice with gradient", lambda: take_slice(volume, LATTICE, pose, everywhere), "SimpleITK resample", resample),
         ("LNCC with gradient", lambda: masked_lncc(a, b, everywhere, WINDOW), "dense convolutions", dense),
     )
     for ours, work, baseline, other in rows:
         fast, slow = milliseconds(work), milliseconds(other)
-        print(f"{ours:20s} {fast:8.2f} ms   {baseline:20s} {slow:8.2f} ms   ratio {slow / fast:6.1f}")
+        print(f"{ours:20s} {fast:8.3f} ms   {baseline:20s} {slow:8.3f} ms   ratio {slow / fast:6.1f}")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,17 @@ def about(centre: ArrayLike, transform: Array) -> Array:
     return moved
 
 
+def seen_from(lever: ArrayLike) -> Array:
+    """The 6x6 that maps a small motion about the origin to the same motion about the point ``lever`` (3,) mm.
+
+    The rotation stays, the translation gains ``w x lever``. A covariance becomes ``M covariance M^T``.
+    """
+    x, y, z = np.asarray(lever, dtype=float)
+    mapped = np.eye(6)
+    mapped[:3, 3:] = [[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]]
+    return mapped
+
+
 def geodesic_distance(rotation_a: Array, rotation_b: Array) -> Array:
     """Angle in radians between rotations, shape (..., 3, 3) -> (...).
 

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     pairs = read_pairs(arguments.pairs, arm)
     if arguments.tables is not None:
         document, used = with_tables(document, arguments.tables)
+        print(f"tables: {', '.join(used)} (a coupled joint keeps its coupling)")
     with tqdm(desc="calibrating", unit="round", disable=None) as bar:
         calibrated = calibrate(document, arguments.arm, pairs, bar.update)
         judged = calibrated.accuracy

@@ -18,7 +18,7 @@ from deeprs2v_ros.errors import InputError
 
 SUBCOMMANDS = (
     *("reconstruct", "register", "evaluate", "preprocess", "simulate", "demo"),
-    *("calibrate-arm", "evaluate-arm", "rezero"),
+    *("calibrate-arm", "evaluate-arm", "rezero", "calibrate-time"),
 )
 
 BAD_INPUT, INTERRUPTED = 2, 130

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
         if not 0 < arguments.first < len(pairs):
             raise InputError(f"--first: {arguments.first} of {len(pairs)} pairs leaves none to use or to judge by")
         used, others = pairs[: arguments.first], pairs[arguments.first :]
-    new, found = rezero(document, arguments.calibration, used)
+    new, found, unsure = rezero(document, arguments.calibration, used)
     judged = accuracy(arm_from(new, arguments.calibration), others)
     source = f"zeros, base and tool by {len(used)} pairs of {arguments.pairs.name}; {judged}"
     write_document(new, arguments.output, Path(arm.chain.source), f"{arm.provenance}; {source}")
@@ -46,4 +46,6 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{block.joint}: zero moved by {slip:+.2f} deg, give or take {sure:.2f}")
     for name in found.model.unknowns.locked:
         print(f"{name}: does not move in these pairs, its zero stays")
+    for name in unsure:
+        print(f"{name}: cannot be told from how base and marker are mounted, its zero stays")
     print(judged)

@@ -1,4 +1,4 @@
-"""Node arm_kinematics: from joint states to TF, base_link to us_probe and us_image."""
+"""Node arm_kinematics: from joint states to TF, base_link to us_probe and us_image, and how sure that is."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
+from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import joints_from_message, transform_messages
+from deeprs2v_ros.nodes.support.clock import on_jump_back
+from deeprs2v_ros.nodes.support.conversions import (
+    SECOND,
+    joints_from_message,
+    nanoseconds,
+    transform_messages,
+    uncertain_pose_message,
+)
+from deeprs2v_ros.nodes.support.frames import BASE, IMAGE
+from deeprs2v_ros.nodes.support.parameters import declare_positive
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_arm, declare_images
 
@@ -21,27 +32,44 @@ PERIOD_OF_WARNINGS = 2.0  # s
 
 
 class ArmKinematics(Node):
-    """Broadcasts every joint of the arm, the fixed ones once, and publishes the arm's description for RViz."""
+    """Broadcasts every joint of the arm, the fixed ones once, and publishes the arm's description for RViz.
+
+    The image's pose is published with its covariance as well, less often: that changes slowly.
+    """
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for an arm that cannot be used; ``options`` are those of rclpy's Node."""
         super().__init__("arm_kinematics", **options)
         images = declare_images(self)
-        self._chain = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face).chain
+        arm = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face)
+        self._pose_period = SECOND / declare_positive(self, "pose_rate", 20.0, "Poses with covariance per second")
+        self._next_pose = 0
+        self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
+        self._uncertain.pose(arm.rest)  # compiles what is compiled
         self._fixed = StaticTransformBroadcaster(self)
         self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
         self._moving = TransformBroadcaster(self)
         self._description = self.create_publisher(String, "robot_description", qos.LATCHED)
         self._description.publish(String(data=Path(self._chain.source).read_text(encoding="utf-8")))
+        self._pose = self.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
+        self._jump = on_jump_back(self, self._on_jump)
         self._subscription = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINTS)
 
     def _on_joints(self, message: JointState) -> None:
         try:
-            transforms = self._chain.moving_transforms(joints_from_message(message, self._chain))
+            joints = joints_from_message(message, self._chain)
+            transforms = self._chain.moving_transforms(joints)
         except InputError as error:
             self.get_logger().warning(f"joint state ignored: {error}", throttle_duration_sec=PERIOD_OF_WARNINGS)
             return
         self._moving.sendTransform(transform_messages(transforms, message.header.stamp))
+        stamp = nanoseconds(message.header.stamp)
+        if stamp >= self._next_pose:
+            self._next_pose = stamp + round(self._pose_period)
+            self._pose.publish(uncertain_pose_message(*self._uncertain.pose(joints), BASE, message.header.stamp))
+
+    def _on_jump(self) -> None:
+        self._next_pose = 0
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
@@ -17,12 +18,13 @@ from std_msgs.msg import String
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, image_centre
+from deeprs2v_ros.geometry import Array, image_centre, seen_from
 from deeprs2v_ros.imaging.mask import read_mask
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import (
     SECOND,
+    covariance_from_pose,
     image_from_message,
     nanoseconds,
     transform_from_message,
@@ -30,14 +32,19 @@ from deeprs2v_ros.nodes.support.conversions import (
 )
 from deeprs2v_ros.nodes.support.frames import IMAGE, VOLUME
 from deeprs2v_ros.nodes.support.inbox import Arrival, ClockJump, Inbox, NewVolume, Stop
-from deeprs2v_ros.nodes.support.parameters import declare, declare_positive, declare_settings
+from deeprs2v_ros.nodes.support.parameters import (
+    declare,
+    declare_image_time_offset,
+    declare_positive,
+    declare_settings,
+)
 from deeprs2v_ros.nodes.support.preparation import Preparation
 from deeprs2v_ros.nodes.support.results import Results
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_images
 from deeprs2v_ros.nodes.support.status import Timing
 from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
-from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
+from deeprs2v_ros.registration.settings import GateSettings, OrganMotion, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings, Verdict
 from deeprs2v_ros.registration.tracker import Registration
 
@@ -48,7 +55,7 @@ class RegistrationNode(Node):
     """One thread takes the images and registers the newest; every image received gets exactly one status.
 
     The executor only queues what arrives, so nothing waits in it. The thread waits for the arm's transform at the stamp
-    of the image, registers, broadcasts the correction, publishes the status, and only then makes pictures.
+    that the image shows, registers, broadcasts the correction, publishes the status, and only then makes pictures.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -58,30 +65,41 @@ class RegistrationNode(Node):
         mask_path = declare(self, "mask", "", "Valid area of an image, as an image file; empty: found from the images")
         mask_frames = declare_positive(self, "mask_frames", 10, "Images from which the valid area is found")
         gate = declare_settings(self, "gate", GateSettings())
+        organ = declare_settings(self, "organ", OrganMotion())
         temporal = declare(self, "temporal", True, "Start each image from the last organ motion")
         self._supervisor = Supervisor(declare_settings(self, "trust", SupervisorSettings()))
         self._deadline = declare_positive(self, "transform_deadline", 0.1, "Seconds to wait for the arm's transform")
+        self._offset = declare_image_time_offset(self)
         tolerance = declare_positive(self, "future_tolerance", 0.1, "Seconds that a stamp may lie in the future")
         frozen = declare(self, "frozen_distance", 2.0, "mm that the plane may move while the picture stands; 0: any")
         self._image_timeout = declare_positive(self, "image_timeout", 1.0, "Seconds without an image that are too long")
 
         self._stamps = StampCheck(round(tolerance * SECOND))
-        self._freeze = FreezeCheck(frozen, image_centre(self._images.shape, self._images.image_from_pixel))
+        self._centre = image_centre(self._images.shape, self._images.image_from_pixel)
+        self._freeze = FreezeCheck(frozen, self._centre)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="registration")
         mask = read_mask(mask_path, self._images.shape) if mask_path else None
         self._preparation = Preparation(
-            self._pool, self._images, mask, mask_frames, RegistrationSettings(gate=gate), temporal, self._on_failure
+            self._pool,
+            self._images,
+            mask,
+            mask_frames,
+            RegistrationSettings(gate=gate, organ=organ),
+            temporal,
+            self._on_failure,
         )
 
         self._buffer = Buffer(node=self)
         self._listener = TransformListener(self._buffer, self)
         self._results = Results(self, self._images, self._buffer)
         self._inbox = Inbox()
+        self._arm: Array | None = None  # covariance of the tracked pose, once the arm has said it
         self._jumps = self._jumps_before = 0
         self._stopping = Event()
         self._jump = on_jump_back(self, self._on_jump)
         self._thread = Thread(target=self._work, name="registration", daemon=True)
         self._thread.start()
+        self.create_subscription(PoseWithCovarianceStamped, "arm/image_pose", self._on_arm, qos.STATUS)
         self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
         self.create_subscription(Image, "us/image", self._on_image, qos.LIVE)
 
@@ -98,8 +116,13 @@ class RegistrationNode(Node):
     def _on_image(self, message: Image) -> None:
         if not self._thread.is_alive():
             raise RuntimeError("the registration thread has ended")
-        timing = Timing(nanoseconds(message.header.stamp), received=self._now())
+        stamp = nanoseconds(message.header.stamp)
+        timing = Timing(stamp, stamp - self._offset, received=self._now())
         self._inbox.put(Arrival(message, timing, monotonic()))
+
+    def _on_arm(self, message: PoseWithCovarianceStamped) -> None:
+        about_centre = seen_from(self._centre)
+        self._arm = about_centre @ covariance_from_pose(message.pose) @ about_centre.T
 
     def _on_volume(self, message: String) -> None:
         self._inbox.put(NewVolume(message.data))
@@ -156,7 +179,7 @@ class RegistrationNode(Node):
         self._supervisor.stale()
         self.get_logger().warning(f"no images for {self._image_timeout:g} s")
         now = self._now()
-        self._aside(Timing(now, now), Refusal.IMAGE_STALE)
+        self._aside(Timing(now, now, received=now), Refusal.IMAGE_STALE)
 
     def _process(self, arrival: Arrival) -> None:
         self._jumps_before = self._jumps
@@ -197,7 +220,7 @@ class RegistrationNode(Node):
     def _register(self, image: NDArray[np.uint8], tracked: Array) -> Registration | None:
         """The result; None after a failure, which is latched as a fault."""
         assert self._preparation.ready is not None
-        future = self._pool.submit(self._preparation.ready.tracker.register_frame, image, tracked)
+        future = self._pool.submit(self._preparation.ready.tracker.register_frame, image, tracked, self._arm)
         error = future.exception()
         if error is None:
             return future.result()
@@ -228,13 +251,16 @@ class RegistrationNode(Node):
         self._supervisor.fault(reason)
 
     def _wait_for_transform(self, timing: Timing, since: float) -> Array | None:
-        """volume_from_image (4, 4) mm at the image's stamp, and at no other time; None if it does not come."""
-        time = Time(nanoseconds=timing.stamp, clock_type=self.get_clock().clock_type)
+        """volume_from_image (4, 4) mm at the time that the image shows, and at no other; None if it does not come."""
+        if timing.shown <= 0:  # before time began; to TF, zero means the latest
+            return None
+        time = Time(nanoseconds=timing.shown, clock_type=self.get_clock().clock_type)
+        patience = self._deadline + max(0, timing.shown - timing.stamp) / SECOND
         while True:
             try:
                 found = self._buffer.lookup_transform(VOLUME, IMAGE, time)
             except TransformException:
-                if monotonic() - since > self._deadline or self._stopping.wait(POLL_PERIOD):
+                if monotonic() - since > patience or self._stopping.wait(POLL_PERIOD):
                     return None
                 continue
             timing.transform = self._now()

@@ -15,26 +15,28 @@ from tf2_ros import Buffer, TransformException, TransformListener
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
-from deeprs2v_ros.nodes.support.conversions import point_message, transform_from_message
+from deeprs2v_ros.nodes.support.conversions import nanoseconds, point_message, transform_from_message
 from deeprs2v_ros.nodes.support.frames import BASE, TUMOR
-from deeprs2v_ros.nodes.support.parameters import declare_positive
+from deeprs2v_ros.nodes.support.parameters import declare_image_time_offset, declare_positive
 from deeprs2v_ros.nodes.support.running import run
 
 POLL_PERIOD = 0.005  # s
 
 
 class TargetMonitor(Node):
-    """Publishes the tumour in base_link at the stamp of every image whose registration was accepted.
+    """Publishes the tumour in base_link at the time that every image shows whose registration was accepted.
 
-    ``monitor/target`` is what TF says for the image's stamp, ``monitor/target_now`` what it says at the moment.
+    ``monitor/target`` is what TF says for that time, which is its stamp: the image's less ``image_time_offset``.
+    ``monitor/target_now`` is what TF says at the moment.
     """
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("target_monitor", **options)
         self._deadline = declare_positive(
-            self, "transform_deadline", 0.1, "Seconds to wait for the transform at an image's stamp"
+            self, "transform_deadline", 0.1, "Seconds to wait for the transform at the time that an image shows"
         )
+        self._offset = declare_image_time_offset(self)
         self._waiting: deque[tuple[Time, float]] = deque()
         self._buffer = Buffer(node=self)
         self._listener = TransformListener(self._buffer, self)
@@ -55,7 +57,8 @@ class TargetMonitor(Node):
         if latest is not None:
             latest.header.stamp = now.to_msg()
             self._now.publish(latest)
-        self._waiting.append((Time.from_msg(status.header.stamp), monotonic() + self._deadline))
+        shown = Time(nanoseconds=nanoseconds(status.header.stamp) - self._offset, clock_type=now.clock_type)
+        self._waiting.append((shown, monotonic() + self._deadline))
         self._publish_what_is_there()
 
     def _publish_what_is_there(self) -> None:

@@ -57,8 +57,19 @@ class GateSettings:
 
 
 @dataclass(frozen=True)
+class OrganMotion:
+    """How far the organ may have moved since its motion was last found: standard deviations."""
+
+    translation: float = 10.0
+    """mm along each axis of the image."""
+    rotation: float = 6.0
+    """Degrees about each."""
+
+
+@dataclass(frozen=True)
 class RegistrationSettings:
     """The tree. `levels` from coarse to fine."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
     gate: GateSettings = field(default_factory=GateSettings)
+    organ: OrganMotion = field(default_factory=OrganMotion)

@@ -16,6 +16,7 @@ from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre,
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.correction import evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
+from deeprs2v_ros.registration.prior import expected_covariance, joined
 from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import Found, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
@@ -80,8 +81,11 @@ class Tracker:
         pixel_size = (image_from_pixel[0, 0], image_from_pixel[1, 1])
         self.levels = [build_level(volume, mask, pixel_size, s.spacing, s.window) for s in self.settings.levels]
 
-    def register_frame(self, image: NDArray[np.uint8], tracked: Array) -> Registration:
-        """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``."""
+    def register_frame(self, image: NDArray[np.uint8], tracked: Array, arm: Array | None = None) -> Registration:
+        """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``.
+
+        ``arm`` is the covariance (6, 6) of the tracked pose about the image centre, in image axes, if it is known.
+        """
         began = perf_counter()
         prior = self.motion @ tracked
         frame = self.mask * image * np.float32(1 / 255)
@@ -89,9 +93,10 @@ class Tracker:
 
         before = evaluate(tasks[-1], prior)
         found = search(tasks, prior, self.settings)
-        registered = found.best.pose
-        covariance = pose_covariance(tasks[-2], registered)
-        signals = self._signals(prior, found, covariance)
+        uncertainty = pose_covariance(tasks[-2], found.best.pose)
+        signals = self._signals(prior, found, uncertainty)
+        expected = expected_covariance(arm, self.settings.organ)
+        registered, covariance = joined(found.best.pose, uncertainty, prior, expected, self.centre)
         reason = judge(signals, self.settings.gate)
         if self.temporal and reason is Reason.NONE:
             self.motion = registered @ inverse(tracked)

@@ -4,18 +4,27 @@ import numpy as np
 import pytest
 import rclpy
 from bench import overrides
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.time import Time
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tf2_ros import Buffer, TransformListener
 
 from deeprs2v_ros.arm.description import read_arm
+from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
 from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import joint_state, nanoseconds, stamp_message, transform_from_message
+from deeprs2v_ros.nodes.support.conversions import (
+    covariance_from_pose,
+    joint_state,
+    nanoseconds,
+    stamp_message,
+    transform_from_message,
+    transform_from_pose,
+)
 from deeprs2v_ros.resources import resource
 
 ARM = read_arm(resource("config/arm/liver.yaml"))
@@ -62,6 +71,31 @@ def encoders(ros, keep, path, **parameters):
 def moved(k):
     """Counts a little away from rest."""
     return ARM.encoders.counts(ARM.rest | {"j1": ARM.rest["j1"] + 0.004 * k, "translate": 0.2 * k})
+
+
+def test_the_images_pose_is_published_with_its_covariance_less_often(kinematics, hand, spin_until):
+    publisher = hand.create_publisher(JointState, "joint_states", qos.JOINTS)
+    poses = []
+    hand.create_subscription(PoseWithCovarianceStamped, "arm/image_pose", poses.append, qos.STATUS)
+    spin_until(lambda: publisher.get_subscription_count() == 1, kinematics, hand)
+    spin_until(lambda: kinematics.count_subscribers("/arm/image_pose") == 1, kinematics, hand)
+    began = hand.get_clock().now().nanoseconds
+    for k in range(21):  # 0.2 s at 100 Hz
+        stamp = stamp_message(began + k * 10_000_000)
+        publisher.publish(joint_state(ARM.rest | {"j1": ARM.rest["j1"] + 0.01 * k}, ARM.chain, stamp))
+    spin_until(lambda: len(poses) == 5, kinematics, hand)
+    arm = ARM.holding((300, 401), np.diag([0.4, 0.4, 1.0, 1.0]), (210.0, 12.0))
+    uncertain = UncertainArm(arm, "us_image")
+    for message, k in zip(poses, (0, 5, 10, 15, 20), strict=True):
+        expected = uncertain.pose(ARM.rest | {"j1": ARM.rest["j1"] + 0.01 * k})
+        assert message.header.frame_id == "base_link"
+        assert nanoseconds(message.header.stamp) == began + k * 10_000_000
+        assert transform_from_pose(message.pose.pose) == pytest.approx(expected.base_from_link, abs=1e-6)
+        found = covariance_from_pose(message.pose)
+        assert found == pytest.approx(expected.covariance, rel=1e-6, abs=1e-9)
+        # In the message it is along base_link's axes, in metres: the share of the vertical.
+        down = expected.base_from_link[:3, :3].T @ [0.0, 0.0, 1.0]
+        assert message.pose.covariance[14] == pytest.approx(1e-6 * down @ found[:3, :3] @ down)
 
 
 def test_kinematics_on_tf_equals_the_chain(kinematics, hand, buffer, spin_until):

@@ -2,6 +2,7 @@
 
 import pytest
 import rclpy
+from bench import overrides
 from geometry_msgs.msg import PointStamped
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
@@ -16,8 +17,8 @@ from deeprs2v_ros.nodes.target_monitor import TargetMonitor
 class Cart:
     """Publishes what the other nodes would: volume at (1, 0, 0) m, tumour at (0, 2, 0) m in it."""
 
-    def __init__(self, context, keep, spin_until):
-        self.monitor = keep(TargetMonitor(context=context))
+    def __init__(self, context, keep, spin_until, **parameters):
+        self.monitor = keep(TargetMonitor(context=context, parameter_overrides=overrides(parameters)))
         self.node = keep(rclpy.create_node("cart", context=context))
         self._spin_until = spin_until
         self.targets, self.now = [], []

@@ -20,12 +20,14 @@ from deeprs2v_ros.arm.calibration.pairs import Pairs
 from deeprs2v_ros.arm.calibration.unknowns import all_unknowns, base_unknowns, session_unknowns
 from deeprs2v_ros.arm.description import Arm, arm_from
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.geometry import Array, seen_from
 
 FEWEST_TO_CALIBRATE = 30
 FEWEST_TO_REZERO = 6
 DETERMINED = 0.5
 """Share of an unknown's expected variance that the pairs must remove for it to count as determined by them."""
+UNSURE = np.radians(3.0)
+"""Standard deviation above which a zero is not to be changed."""
 
 Document = dict[str, Any]
 
@@ -122,18 +124,23 @@ def refit_base(document: Document, path: Path, pairs: Pairs) -> Document:
     return rezeroed_document(document, found)
 
 
-def rezero(document: Document, path: Path, pairs: Pairs) -> tuple[Document, Fit]:
+def rezero(document: Document, path: Path, pairs: Pairs) -> tuple[Document, Fit, list[str]]:
     """The document with zeros, base and tool as ``pairs`` of a new session show them; the rest stays.
 
     The tool is the tracker's marker on the arm, mounted anew like the base. A joint that the pairs do not move keeps
-    its zero. Raises InputError for too few pairs, or an arm that was never calibrated.
+    its zero, and so does one whose zero they do not tell from the mounting of the marker or the place of the base: the
+    names of these come last. Raises InputError for too few pairs, or an arm that was never calibrated.
     """
     if len(pairs) < FEWEST_TO_REZERO:
         raise InputError(f"{pairs.source}: {len(pairs)} pairs are too few, new zeros need {FEWEST_TO_REZERO}")
     arm = arm_from(document, path)
     noise = _noise(arm, pairs)
-    found = fit(Model(arm, pairs, session_unknowns(arm, pairs)), noise)
-    return rezeroed_document(document, found), found
+    found = fit(Model(arm, pairs, session_unknowns(pairs)), noise)
+    zeros = found.model.unknowns.of("zero")
+    unsure = [each.joint for each in zeros if found.covariance[each.where, each.where][0, 0] > UNSURE**2]
+    if unsure:
+        found = fit(Model(arm, pairs, session_unknowns(pairs, unsure)), noise)
+    return rezeroed_document(document, found), found, unsure
 
 
 def _as_calibrated(arm: Arm, pairs: Pairs) -> tuple[Model, State, Noise]:
@@ -155,11 +162,7 @@ def _noise(arm: Arm, pairs: Pairs) -> Noise:
 def _of_calibration(arm: Arm, state: State, prediction: Prediction) -> Array:
     """The calibration's own covariance, carried from the flange to the tool: (N, 6, 6) in the tracker's axes."""
     seen = prediction.tracker_from_tool
-    flange_turn = seen[:, :3, :3] @ state.flange_from_tool[:3, :3].T
-    lever = state.flange_from_tool[:3, 3]
-    cross = np.array([[0.0, -lever[2], lever[1]], [lever[2], 0.0, -lever[0]], [-lever[1], lever[0], 0.0]])
-    carried = np.block([[np.eye(3), -cross], [np.zeros((3, 3)), np.eye(3)]])
     turned = np.zeros((len(seen), 6, 6))
-    turned[:, :3, :3] = turned[:, 3:, 3:] = flange_turn
-    moved = turned @ carried
+    turned[:, :3, :3] = turned[:, 3:, 3:] = seen[:, :3, :3] @ state.flange_from_tool[:3, :3].T
+    moved = turned @ seen_from(state.flange_from_tool[:3, 3])
     return moved @ arm.calibration.covariance @ np.swapaxes(moved, 1, 2)

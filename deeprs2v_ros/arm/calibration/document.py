@@ -18,7 +18,7 @@ from deeprs2v_ros.arm.calibration.unknowns import Block
 from deeprs2v_ros.arm.description import fingerprint
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
-from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.geometry import Array, seen_from
 
 DIGITS = 6
 _AXES = ("x", "y", "z", "about x", "about y", "about z")
@@ -42,7 +42,7 @@ def calibrated_document(document: dict[str, Any], found: Fit, determined: float)
     slips = {block.joint: found.deviations[block.where][0] for block in unknowns.of("slip")}
     for name, scale in zip(found.model.pairs.names, found.noise.encoders, strict=True):
         result["joints"][name]["noise"] = _degrees(np.hypot(SPREAD * scale, slips.get(name, 0.0)))
-    angles = found.model.joints(values).angles
+    angles = found.model.joints(found.state).angles
     result["calibration"] = {
         "pairs": f"{len(found.model.pairs)} of {Path(found.model.pairs.source).name}",
         **_places(found),
@@ -145,9 +145,7 @@ def _at_flange(found: Fit) -> Array:
         prediction.tracker_from_tool[:, :3, :3], 1, 2
     )
     in_flange_axes = (turn @ at_tool @ np.swapaxes(turn, 1, 2)).mean(axis=0)
-    x, y, z = found.state.flange_from_tool[:3, 3]
-    back = np.eye(6)
-    back[:3, 3:] = [[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]]
+    back = seen_from(-found.state.flange_from_tool[:3, 3])
     return back @ in_flange_axes @ back.T
 
 

@@ -25,7 +25,7 @@ def joint_figure(found: Fit) -> bytes:
     residuals = prediction.residuals(found.model.pairs)
     precisions = np.linalg.inv(found.noise.covariances(prediction.by_encoder))
     share = np.einsum("e,nie,nij,nj->ne", found.noise.encoders**2, prediction.by_encoder, precisions, residuals)
-    joints = found.model.joints(found.state.values)
+    joints = found.model.joints(found.state)
     names = found.model.pairs.names
     figure = Figure(figsize=(4.2 * _COLUMNS, 2.9 * -(-len(names) // _COLUMNS)), layout="constrained")
     grid = figure.subplots(-(-len(names) // _COLUMNS), _COLUMNS, squeeze=False).ravel()

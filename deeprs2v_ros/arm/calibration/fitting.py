@@ -90,7 +90,7 @@ def fit(model: Model, noise: Noise) -> Fit:
 def fit_and_learn(model: Model, progress: Callable[[], None] = lambda: None) -> Fit:
     """Fit the unknowns of ``model`` from nowhere, and all deviations with them. ``progress`` is called each round."""
     noise = Noise(np.full(len(model.pairs.names), UNCORRECTED), 0.5, np.radians(0.1))
-    rough = fit(Model(model.arm, model.pairs, session_unknowns(model.arm, model.pairs)), noise).state
+    rough = fit(Model(model.arm, model.pairs, session_unknowns(model.pairs)), noise).state
     start = State(rough.tracker_from_base, rough.flange_from_tool, np.zeros(model.unknowns.count))
     best = descend(model, start, model.unknowns.deviations, noise, 15)
     for _ in range(ROUNDS):

@@ -16,6 +16,7 @@ pairs (see `fitting`), so what is written here is where that begins.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,9 +96,9 @@ def base_unknowns(pairs: Pairs) -> Unknowns:
     return _Composer().setting(tool=HELD).done(_locked(pairs))
 
 
-def session_unknowns(arm: Arm, pairs: Pairs) -> Unknowns:
-    """What changes from session to session: tracker, tool and zeros."""
-    return _Composer().setting().zeros(pairs).done(_locked(pairs))
+def session_unknowns(pairs: Pairs, known: Collection[str] = ()) -> Unknowns:
+    """What changes from session to session: tracker, tool, and the zeros of all joints that are not ``known``."""
+    return _Composer().setting().zeros(pairs, known).done(_locked(pairs))
 
 
 def all_unknowns(arm: Arm, pairs: Pairs) -> Unknowns:
@@ -143,9 +144,9 @@ class _Composer:
             self.add(kind, "", np.full(6, deviation), [""] * 6, range(6))
         return self
 
-    def zeros(self, pairs: Pairs) -> _Composer:
+    def zeros(self, pairs: Pairs, known: Collection[str] = ()) -> _Composer:
         for name in pairs.names:
-            if name not in _locked(pairs):
+            if name not in _locked(pairs) and name not in known:
                 self.add("zero", name, np.array([ZERO]), [""])
         return self
 

@@ -11,14 +11,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from builtin_interfaces.msg import Time as Stamp
 from cv_bridge import CvBridge, CvBridgeError
-from geometry_msgs.msg import Point, PointStamped, Pose, Transform, TransformStamped
+from geometry_msgs.msg import (
+    Point,
+    PointStamped,
+    Pose,
+    PoseWithCovariance,
+    PoseWithCovarianceStamped,
+    Transform,
+    TransformStamped,
+)
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image, JointState
 
 from deeprs2v_ros.arm.chain import Chain, LinkTransform
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, rigid
+from deeprs2v_ros.geometry import Array, inverse, rigid
 
 METRES = 1e-3
 """One millimetre."""
@@ -107,6 +115,27 @@ def covariance_message(covariance: Array) -> NDArray[np.float64]:
     """Covariance (6, 6) of a small motion in mm and rad, as 36 numbers in m and rad."""
     units = np.array([METRES] * 3 + [1.0] * 3)
     return (units[:, None] * covariance * units).ravel()
+
+
+def uncertain_pose_message(
+    parent_from_frame: Array, covariance: Array, parent: str, stamp: Stamp
+) -> PoseWithCovarianceStamped:
+    """A pose (4, 4) mm in ``parent`` with the covariance (6, 6) of a small motion about its origin, in its own axes.
+
+    The message's covariance is along the axes of ``parent``, as ROS has it.
+    """
+    message = PoseWithCovarianceStamped()
+    message.header.frame_id, message.header.stamp = parent, stamp
+    message.pose.pose = pose_message(parent_from_frame)
+    message.pose.covariance = covariance_message(turned_covariance(covariance, parent_from_frame))
+    return message
+
+
+def covariance_from_pose(message: PoseWithCovariance) -> Array:
+    """The covariance (6, 6) of a pose message about the pose's origin and in its own axes, in mm and rad."""
+    units = np.array([1.0 / METRES] * 3 + [1.0] * 3)
+    in_parent = units[:, None] * np.reshape(message.covariance, (6, 6)) * units
+    return turned_covariance(in_parent, inverse(transform_from_pose(message.pose)))
 
 
 def image_message(image: NDArray[np.uint8], encoding: str, frame: str, stamp: Stamp) -> Image:

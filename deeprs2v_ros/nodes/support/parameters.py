@@ -22,6 +22,8 @@ from deeprs2v_ros.errors import InputError
 
 Settings = TypeVar("Settings")
 
+LONGEST_OFFSET = 5.0
+"""Seconds: half of what a TF buffer holds."""
 NUMBERS = Parameter.Type.DOUBLE_ARRAY
 """Given as a default: a list of doubles that may be left out."""
 
@@ -73,6 +75,17 @@ def declare_positive(node: Node, name: str, default: float, description: str) ->
     if not value > 0:
         raise InputError(f"parameter {name}: is {value}, not a positive number")
     return value
+
+
+def declare_image_time_offset(node: Node) -> int:
+    """Declare ``image_time_offset`` and return it in ns: what an image stamped t shows was there at t less this.
+
+    Raises InputError for one that the `LONGEST_OFFSET` seconds that TF remembers cannot bridge.
+    """
+    offset = declare(node, "image_time_offset", 0.0, "Seconds by which images are stamped late; negative: early")
+    if not abs(offset) <= LONGEST_OFFSET:
+        raise InputError(f"parameter image_time_offset: is {offset}, not within {LONGEST_OFFSET:g} seconds of zero")
+    return round(offset * 1e9)
 
 
 def declare_settings(node: Node, prefix: str, settings: Settings) -> Settings:

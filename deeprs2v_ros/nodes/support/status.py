@@ -20,9 +20,13 @@ UNKNOWN_COVARIANCE = np.full(36, math.nan)
 
 @dataclass
 class Timing:
-    """When each stage of one image ended, in nanoseconds on the node's clock; None if it never ran."""
+    """When each stage of one image ended, in nanoseconds on the node's clock; None if it never ran.
+
+    ``stamp`` is the image's own, ``shown`` when that which it shows was there: the time of all its transforms.
+    """
 
     stamp: int
+    shown: int
     received: int
     transform: int | None = None
     correction: int | None = None
