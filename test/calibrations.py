@@ -15,8 +15,8 @@ from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.cli.main import main
 
 NOMINAL = Path(__file__).resolve().parents[1] / "config" / "arm" / "liver.yaml"
-PAIRS = 80
-SHIFTED, SWAPPED = [17, 75], [40, 71]
+PAIRS = 60
+SHIFTED, SWAPPED = [17, 55], [31, 40]
 INSIDE_95 = 12.59  # of chi squared with six degrees of freedom
 
 

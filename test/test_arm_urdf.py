@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-import kinpy
 import numpy as np
 import pytest
 
 from deeprs2v_ros.arm.chain import Chain
+
+kinpy = pytest.importorskip("kinpy", reason="needs kinpy, of the extra test")
 
 URDF = Path(__file__).resolve().parents[1] / "urdf"
 

@@ -112,7 +112,7 @@ def test_base_and_tool_are_found_where_a_single_joint_moves(arm, pairs_of, joint
     discs = np.tile(everywhere[0], (30, 1))
     discs[:, JOINTS.index(joint)] = everywhere[:, JOINTS.index(joint)]
     pairs = pairs_of(true, discs)
-    model = Model(arm, pairs, session_unknowns(arm, pairs))
+    model = Model(arm, pairs, session_unknowns(pairs))
     residuals = model.predict(starting_states(model)[0]).residuals(pairs)
     assert np.abs(residuals[:, :3]).max() < 1.0
     assert np.abs(residuals[:, 3:]).max() < np.radians(0.1)
@@ -122,7 +122,7 @@ def test_base_and_tool_are_found_where_all_joints_move(arm, pairs_of):
     base, tool = placed(np.random.default_rng(6))
     true = replace(drawn_arm(np.random.default_rng(4)), tracker_from_base=base, flange_from_tool=tool)
     pairs = pairs_of(true, postures(np.random.default_rng(7), 30))
-    model = Model(arm, pairs, session_unknowns(arm, pairs))
+    model = Model(arm, pairs, session_unknowns(pairs))
     found = starting_states(model)[0]
     # the tool is pulled to the flange a little
     np.testing.assert_allclose(found.tracker_from_base, base, atol=0.5)
@@ -132,6 +132,6 @@ def test_base_and_tool_are_found_where_all_joints_move(arm, pairs_of):
 def test_joint_five_goes_through_its_coupling(arm, pairs_of):
     discs = postures(np.random.default_rng(8), 20)
     pairs = pairs_of(drawn_arm(np.random.default_rng(4)), discs)
-    unknowns = session_unknowns(arm, pairs)
-    found = Model(arm, pairs, unknowns).joints(np.zeros(unknowns.count)).values[:, 4]
+    unknowns = session_unknowns(pairs)
+    found = Model(arm, pairs, unknowns).joints(State(np.eye(4), np.eye(4), np.zeros(unknowns.count))).values[:, 4]
     np.testing.assert_allclose(np.degrees(found), coupled(discs[:, 4], discs[:, 5]), atol=1e-4)
