@@ -88,7 +88,7 @@ def arm_from(document: Mapping[str, Any], path: str | Path) -> Arm:
     bearings = document.get("bearings", [])
     if not isinstance(bearings, list) or any(name not in chain.joints for name in bearings):
         raise InputError(f"{path}: bearings is {bearings!r}, not a list of joints of {chain.source}")
-    corrections = _read_corrections(document.get("corrections", {}), flange, f"{path}: corrections")
+    corrections = _read_corrections(document.get("corrections", {}), chain, flange, f"{path}: corrections")
     encoders = {
         str(name): _read_encoder(entry, f"{path}: {name}", path.parent, _unit(chain, str(name)))
         for name, entry in joints.items()
@@ -171,11 +171,13 @@ def _read_harmonics(entry: Any, table: Table | None, where: str) -> Table:
         raise InputError(f"{where}: {error}") from error
 
 
-def _read_corrections(entry: Any, flange: str, where: str) -> Corrections:
+def _read_corrections(entry: Any, chain: Chain, flange: str, where: str) -> Corrections:
     """``origin``: x, y, z in mm and a rotation vector in deg; ``compliance``: deg of sag per m of lever."""
     origins: dict[str, Array] = {}
     compliance: dict[str, Array] = {}
     for name, parts in _mapping(entry, where).items():
+        if name not in chain.joints:
+            raise InputError(f"{where}: {chain.source} has no joint {name}")
         _check_keys(_mapping(parts, f"{where}: {name}"), CORRECTION_KEYS, set(), f"{where}: {name}")
         for key, size, corrections in (("origin", 6, origins), ("compliance", 3, compliance)):
             if key in parts:

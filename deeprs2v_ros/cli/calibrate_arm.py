@@ -39,7 +39,6 @@ def run(arguments: argparse.Namespace) -> None:
     pairs = read_pairs(arguments.pairs, arm)
     if arguments.tables is not None:
         document, used = with_tables(document, arguments.tables)
-        print(f"tables: {', '.join(used)} (a coupled joint keeps its coupling)")
     with tqdm(desc="calibrating", unit="round", disable=None) as bar:
         calibrated = calibrate(document, arguments.arm, pairs, bar.update)
         judged = calibrated.accuracy
@@ -52,6 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     write_document(calibrated.document, arguments.output, Path(arm.chain.source), provenance)
     if arguments.report is not None:
         write_report(arguments.report, calibrated, judged, provenance)
+    if used:
+        print(f"tables: {', '.join(used)} (a coupled joint keeps its coupling)")
     for name in calibrated.fit.model.unknowns.locked:
         print(f"{name}: does not move in these pairs, its zero and its curve are left as they were")
     gross = pairs.lines[calibrated.fit.gross]

@@ -26,7 +26,7 @@ FEWEST_TO_CALIBRATE = 30
 FEWEST_TO_REZERO = 6
 DETERMINED = 0.5
 """Share of an unknown's expected variance that the pairs must remove for it to count as determined by them."""
-UNSURE = np.radians(3.0)
+UNSURE = np.radians(2.0)
 """Standard deviation above which a zero is not to be changed."""
 
 Document = dict[str, Any]

@@ -104,14 +104,18 @@ def fit_and_learn(model: Model, progress: Callable[[], None] = lambda: None) -> 
 
 
 def descend(model: Model, state: State, deviations: Array, noise: Noise, steps: int) -> Fit:
-    """Levenberg's steps at fixed deviations; ``value`` of the result is twice the negative logarithm of probability."""
-    current = _evaluated(model, state, deviations, noise)
+    """Levenberg's steps at fixed deviations; ``value`` of the result is twice the negative logarithm of probability.
+
+    While it descends, the pairs' covariances are those at the beginning: a step is not judged by what it does to them.
+    """
+    precisions = _precisions(model, state, noise)
+    current = _evaluated(model, state, deviations, noise, precisions)
     damping = 1e-6
     for _ in range(steps):
         normal, right, found = current
         scale = np.diag(np.diag(normal))
         stepped = state.stepped(np.linalg.solve(normal + damping * scale, right))
-        tried = _evaluated(model, stepped, deviations, noise)
+        tried = _evaluated(model, stepped, deviations, noise, precisions)
         gain = found.value - tried[2].value
         if gain > 0.0:
             state, current, damping = stepped, tried, damping / 10.0
@@ -119,16 +123,18 @@ def descend(model: Model, state: State, deviations: Array, noise: Noise, steps: 
             damping = max(damping, 1e-7) * 30.0
         if abs(gain) < 1e-5 or damping > 1e6:
             break
-    normal, _, found = current
+    normal, _, found = _evaluated(model, state, deviations, noise, _precisions(model, state, noise))
     return replace(found, covariance=cho_solve(cho_factor(normal), np.eye(len(normal))))
 
 
-def _evaluated(model: Model, state: State, deviations: Array, noise: Noise) -> tuple[Array, Array, Fit]:
+def _evaluated(
+    model: Model, state: State, deviations: Array, noise: Noise, precisions: Array
+) -> tuple[Array, Array, Fit]:
     """Normal matrix (P, P), right-hand side (P,), and the fit without a covariance."""
     prediction = model.predict(state)
     residuals = prediction.residuals(model.pairs)
-    covariances = noise.covariances(prediction.by_encoder)
-    weights, distances = _weights(residuals, covariances)
+    distances = np.einsum("ni,nij,nj->n", residuals, precisions, residuals)
+    weights = precisions * _robust(distances)[:, None, None]
     expected = 1.0 / deviations**2
     n, p = len(residuals), model.unknowns.count
     jacobian = prediction.by_unknown.reshape(6 * n, p)
@@ -137,18 +143,20 @@ def _evaluated(model: Model, state: State, deviations: Array, noise: Noise) -> t
     right = weighted.T @ residuals.ravel() - expected * state.values
     value = (
         ((FREEDOM + 6.0) * np.log1p(distances / FREEDOM)).sum()
-        + np.linalg.slogdet(covariances)[1].sum()
+        - np.linalg.slogdet(precisions)[1].sum()
         + (expected * state.values**2).sum()
     )
     return normal, right, Fit(model, state, deviations, noise, np.empty(0), distances, float(value))
 
 
-def _weights(residuals: Array, covariances: Array) -> tuple[Array, Array]:
-    """The robust weights (N, 6, 6) and the squared distances (N,)."""
-    precisions = np.linalg.inv(covariances)
-    distances = np.einsum("ni,nij,nj->n", residuals, precisions, residuals)
-    robust = (FREEDOM + 6.0) / (FREEDOM + distances)
-    return precisions * robust[:, None, None], distances
+def _precisions(model: Model, state: State, noise: Noise) -> Array:
+    """Inverse covariances (N, 6, 6) of the residuals of all pairs."""
+    return np.linalg.inv(noise.covariances(model.predict(state).by_encoder))
+
+
+def _robust(distances: Array) -> Array:
+    """The weights (N,) of pairs at squared ``distances`` (N,), by Student's t."""
+    return (FREEDOM + 6.0) / (FREEDOM + distances)
 
 
 def _learnt(found: Fit) -> tuple[Array, Noise]:
@@ -167,7 +175,7 @@ def _learnt_noise(found: Fit, prediction: Prediction) -> Noise:
     noise = found.noise
     residuals = prediction.residuals(found.model.pairs)
     precisions = np.linalg.inv(noise.covariances(prediction.by_encoder))
-    robust = (FREEDOM + 6.0) / (FREEDOM + found.distances)
+    robust = _robust(found.distances)
     spread = np.einsum("nip,pq,njq->nij", prediction.by_unknown, found.covariance, prediction.by_unknown, optimize=True)
     spread += robust[:, None, None] * residuals[:, :, None] * residuals[:, None, :]
     surplus = precisions @ spread @ precisions - precisions

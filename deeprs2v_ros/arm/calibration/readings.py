@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deeprs2v_ros.arm.calibration.pairs import Pairs
-from deeprs2v_ros.arm.calibration.unknowns import RUN, Block, Unknowns
+from deeprs2v_ros.arm.calibration.unknowns import Block, Unknowns, runs
 from deeprs2v_ros.arm.curves import harmonics, table_error
 from deeprs2v_ros.arm.description import Arm
 from deeprs2v_ros.geometry import Array
@@ -62,4 +62,4 @@ def encoders_to_joints(arm: Arm, pairs: Pairs, unknowns: Unknowns, values: Array
 
 def during(block: Block, pairs: Pairs) -> Array:
     """1 for the pairs (N,) that a zero or a slip applies to, otherwise 0."""
-    return np.ones(len(pairs)) if block.kind == "zero" else (pairs.lines // RUN == block.run).astype(float)
+    return np.ones(len(pairs)) if block.kind == "zero" else (runs(pairs) == block.run).astype(float)

@@ -119,10 +119,16 @@ def all_unknowns(arm: Arm, pairs: Pairs) -> Unknowns:
     for name in arm.bearings:
         across = [axis for axis in range(3) if abs(arm.chain.joints[name].axis[axis]) < 0.9]
         composer.add("compliance", name, np.full(len(across), COMPLIANCE), ["compliance"] * len(across), across)
-    for run in np.unique(pairs.lines // RUN):
+    for run in np.unique(runs(pairs)):
         for name in moving:
             composer.add("slip", name, np.array([SLIP]), [f"{name} slip"], run=int(run))
     return composer.done(_locked(pairs))
+
+
+def runs(pairs: Pairs) -> NDArray[np.int64]:
+    """The number (N,) of the run that every pair belongs to; what is left over at the end belongs to the last one."""
+    last = max((pairs.lines.max() + 1) // RUN - 1, 0)
+    return np.minimum(pairs.lines // RUN, last)
 
 
 def _locked(pairs: Pairs) -> tuple[str, ...]:
