@@ -177,7 +177,7 @@ def _read_corrections(entry: Any, chain: Chain, flange: str, where: str) -> Corr
     compliance: dict[str, Array] = {}
     for name, parts in _mapping(entry, where).items():
         if name not in chain.joints:
-            raise InputError(f"{where}: {chain.source} has no joint {name}")
+            raise InputError(f"{where}: {chain.source} has no joint {name} to correct")
         _check_keys(_mapping(parts, f"{where}: {name}"), CORRECTION_KEYS, set(), f"{where}: {name}")
         for key, size, corrections in (("origin", 6, origins), ("compliance", 3, compliance)):
             if key in parts:
