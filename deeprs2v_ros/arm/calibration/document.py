@@ -73,6 +73,9 @@ def undetermined(found: Fit, determined: float) -> list[str]:
     """
     known = found.known
     names = [f"{name} zero and curve (locked)" for name in found.model.unknowns.locked]
+    fitted = {block.joint for block in found.model.unknowns.of("zero")}
+    ends = set(found.model.pairs.names) - fitted - set(found.model.unknowns.locked)
+    names += [f"{name} zero (goes into base and tool)" for name in sorted(ends)]
     for kind in ("zero", "origin", "compliance"):
         for block in found.model.unknowns.of(kind):
             names += [_named(block, n) for n, share in enumerate(known[block.where]) if share < determined]

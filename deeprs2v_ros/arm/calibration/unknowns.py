@@ -102,8 +102,14 @@ def session_unknowns(pairs: Pairs, known: Collection[str] = ()) -> Unknowns:
 
 
 def all_unknowns(arm: Arm, pairs: Pairs) -> Unknowns:
-    """Everything that the pairs may tell about the arm."""
-    composer = _Composer().setting().zeros(pairs)
+    """Everything that the pairs may tell about the arm.
+
+    The zeros of the first and the last joint cannot be told from the places of base and tool, unless a look-up table
+    says how these joints' errors lie around the turn.
+    """
+    ends = (pairs.names[0], pairs.names[-1])
+    known = [name for name in ends if arm.encoders.encoders[name].table is None]
+    composer = _Composer().setting().zeros(pairs, known)
     moving = [name for name in pairs.names if name not in _locked(pairs)]
     octaves = np.concatenate([[band] * (2 * (last - first + 1)) for band, (first, last) in enumerate(BANDS)])
     deviations = CURVE / np.sqrt(np.bincount(octaves))[octaves]
