@@ -49,7 +49,7 @@ def state_of(true, unknowns):
 
 
 def expressible(true):
-    """The same arm without what has no unknown of its own: a lean about a joint's own axis, locked and end joints' zeros."""
+    """The same arm without what has no unknown: leans about a joint's own axis, zeros of locked and end joints."""
     leans = {"j2": [1, 0, 1], "j3": [1, 1, 0], "j3m": [1, 1, 0], "j4": [1, 0, 1], "j5": [0, 1, 1], "j6": [1, 1, 0]}
     leans = {name: true.leans[name] * mask for name, mask in (leans | {"j7": [1, 0, 1]}).items()}
     zeros = np.where(np.isin(JOINTS, ["j1", "j4", "j7"]), 0.0, true.zeros)
