@@ -57,7 +57,13 @@ class Arm:
         """
         u, v = ((shape[1] - 1) / 2.0, 0.0) if face is None else face
         probe_from_image = rigid(translation=-apply(image_from_pixel, [u, v, 0.0]))
-        chain = self.chain.with_fixed("image", probe_from_image)
+        return self._with(self.chain.with_fixed("image", probe_from_image))
+
+    def mounted(self, base_from_arm: Array) -> Arm:
+        """The same arm standing at ``base_from_arm`` (4, 4) mm on its cart. Raises InputError without a joint mount."""
+        return self._with(self.chain.with_fixed("mount", base_from_arm))
+
+    def _with(self, chain: Chain) -> Arm:
         return replace(self, chain=chain, encoders=EncoderBank(self.encoders.encoders, chain))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,20 @@ def read_joints(path: str | Path) -> list[Joint]:
     if loose:
         raise InputError(f"{path}: link {loose[0]} hangs on no joint")
     return list(joints.values())
+
+
+def with_origins(path: str | Path, joints: Mapping[str, Joint], kind: str) -> str:
+    """The text of the URDF file ``path`` with the joints of one ``kind`` placed as in ``joints``."""
+    robot = ElementTree.parse(path).getroot()
+    for element in robot.findall("joint"):
+        joint = joints[element.get("name", "")]
+        if joint.kind == kind:
+            origin = element.find("origin")
+            origin = ElementTree.SubElement(element, "origin") if origin is None else origin
+            turn = Rotation.from_matrix(joint.parent_from_joint[:3, :3]).as_euler("xyz")
+            origin.set("xyz", " ".join(f"{value:.9g}" for value in joint.parent_from_joint[:3, 3] / 1000.0))
+            origin.set("rpy", " ".join(f"{value:.12g}" for value in turn))
+    return ElementTree.tostring(robot, encoding="unicode")
 
 
 def _read_joint(element: ElementTree.Element, name: str, where: str) -> Joint:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -50,7 +49,9 @@ class ArmKinematics(Node):
         self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
         self._moving = TransformBroadcaster(self)
         self._description = self.create_publisher(String, "robot_description", qos.LATCHED)
-        self._description.publish(String(data=Path(self._chain.source).read_text(encoding="utf-8")))
+        self._description.publish(
+            String(data=with_origin(self._chain.source, "mount", self._chain.joints["mount"].parent_from_joint))
+        )
         self._pose = self.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
         self._jump = on_jump_back(self, self._on_jump)
         self._subscription = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINTS)

@@ -6,12 +6,14 @@ import rclpy
 from bench import overrides
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.time import Time
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tf2_ros import Buffer, TransformListener
 
 from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.arm.uncertainty import UncertainArm
+from deeprs2v_ros.arm.urdf import read_joints
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
@@ -71,6 +73,22 @@ def encoders(ros, keep, path, **parameters):
 def moved(k):
     """Counts a little away from rest."""
     return ARM.encoders.counts(ARM.rest | {"j1": ARM.rest["j1"] + 0.004 * k, "translate": 0.2 * k})
+
+
+def test_the_mounting_is_a_parameter(ros, keep, hand, buffer, spin_until, tmp_path):
+    mount = [0.1, -0.2, 0.3, -1.4, 0.05, 0.6]
+    node = keep(ArmKinematics(context=ros, parameter_overrides=overrides(IMAGES | {"arm_mount": mount})))
+    described = []
+    hand.create_subscription(String, "robot_description", described.append, qos.LATCHED)
+    spin_until(lambda: described and buffer.can_transform("base_link", "arm_base", Time()), node, hand)
+    found = transform_from_message(buffer.lookup_transform("base_link", "arm_base", Time()).transform)
+    assert found[:3, 3] == pytest.approx([100.0, -200.0, 300.0])
+    assert found[:3, :3] == pytest.approx(Rotation.from_euler("xyz", mount[3:]).as_matrix())
+    # and the description says the same
+    (tmp_path / "arm.urdf").write_text(described[0].data)
+    joints = {joint.name: joint for joint in read_joints(tmp_path / "arm.urdf")}
+    assert joints["mount"].parent_from_joint == pytest.approx(found, abs=1e-6)
+    assert set(joints) == set(ARM.chain.joints)
 
 
 def test_the_images_pose_is_published_with_its_covariance_less_often(kinematics, hand, spin_until):

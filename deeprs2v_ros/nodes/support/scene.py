@@ -10,12 +10,14 @@ from functools import lru_cache
 
 import numpy as np
 from rclpy.node import Node
+from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.arm.description import Arm, read_arm
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, apply, image_centre, split_pixel_transform
+from deeprs2v_ros.geometry import Array, apply, image_centre, rigid, split_pixel_transform
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.sequence import read_sequence
+from deeprs2v_ros.nodes.support.conversions import METRES
 from deeprs2v_ros.nodes.support.parameters import NUMBERS, declare, declare_choice, declare_numbers, declare_positive
 from deeprs2v_ros.resources import resource
 from deeprs2v_ros.simulation.anatomy import make_liver
@@ -58,14 +60,33 @@ def declare_images(node: Node) -> ImageGeometry:
     return ImageGeometry((rows, columns), size, face)
 
 
+@dataclass(frozen=True)
+class ArmSettings:
+    """The parameters ``arm`` and ``arm_mount``."""
+
+    path: str
+    mount: tuple[float, ...] | None
+
+    def read(self) -> Arm:
+        """The arm, mounted as it is. Raises InputError for a file that describes none, or one without a mount."""
+        arm = read_arm(self.path)
+        if self.mount is None:
+            return arm
+        turn = Rotation.from_euler("xyz", self.mount[3:]).as_matrix()
+        return arm.mounted(rigid(turn, np.array(self.mount[:3]) / METRES))
+
+
 def declare_arm(node: Node) -> Arm:
-    """The arm of the parameter ``arm``. Raises InputError for a file that describes none."""
-    return read_arm(_declare_arm_file(node))
+    """The arm of the parameters ``arm`` and ``arm_mount``. Raises InputError for a file that describes none."""
+    return _declare_arm_settings(node).read()
 
 
-def _declare_arm_file(node: Node) -> str:
+def _declare_arm_settings(node: Node) -> ArmSettings:
     path = declare(node, "arm", "", "YAML file of the arm; empty: the liver cart's")
-    return str(path or resource("config/arm/liver.yaml"))
+    mount = declare_numbers(
+        node, "arm_mount", NUMBERS, 6, "Where the arm stands in base_link: x, y, z (m), roll, pitch, yaw (rad)"
+    )
+    return ArmSettings(str(path or resource("config/arm/liver.yaml")), mount)
 
 
 @dataclass(frozen=True)
@@ -101,14 +122,14 @@ def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
     )
     if settings.kind == NONE:
         return None
-    return _cart(settings, images, _declare_arm_file(node))
+    return _cart(settings, images, _declare_arm_settings(node))
 
 
 @lru_cache(maxsize=1)
-def _cart(settings: SceneSettings, images: ImageGeometry, arm_path: str) -> Cart:
+def _cart(settings: SceneSettings, images: ImageGeometry, arm: ArmSettings) -> Cart:
     scene = _simulated(settings, images) if settings.kind == SIMULATED else _recorded(settings)
     _check_images(scene, images)
-    return Cart(read_arm(arm_path), scene)
+    return Cart(arm.read(), scene)
 
 
 def _simulated(settings: SceneSettings, images: ImageGeometry) -> SimulatedScene:
