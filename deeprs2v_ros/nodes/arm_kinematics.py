@@ -12,6 +12,7 @@ from std_msgs.msg import String
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from deeprs2v_ros.arm.uncertainty import UncertainArm
+from deeprs2v_ros.arm.urdf import with_origins
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
@@ -49,9 +50,7 @@ class ArmKinematics(Node):
         self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
         self._moving = TransformBroadcaster(self)
         self._description = self.create_publisher(String, "robot_description", qos.LATCHED)
-        self._description.publish(
-            String(data=with_origin(self._chain.source, "mount", self._chain.joints["mount"].parent_from_joint))
-        )
+        self._description.publish(String(data=with_origins(self._chain.source, self._chain.joints, "fixed")))
         self._pose = self.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
         self._jump = on_jump_back(self, self._on_jump)
         self._subscription = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINTS)
