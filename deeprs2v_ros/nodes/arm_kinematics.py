@@ -42,7 +42,7 @@ class ArmKinematics(Node):
         super().__init__("arm_kinematics", **options)
         images = declare_images(self)
         arm = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face)
-        self._pose_period = SECOND / declare_positive(self, "pose_rate", 20.0, "Poses with covariance per second")
+        self._pose_period = SECOND / declare_positive(self, "pose_rate", 2.0, "Poses with covariance per second")
         self._next_pose = 0
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
         self._uncertain.pose(arm.rest)  # compiles what is compiled

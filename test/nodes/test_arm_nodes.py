@@ -48,7 +48,7 @@ def listen(hand):
 
 @pytest.fixture
 def kinematics(ros, keep):
-    return keep(ArmKinematics(context=ros, parameter_overrides=overrides(IMAGES)))
+    return keep(ArmKinematics(context=ros, parameter_overrides=overrides(IMAGES | {"pose_rate": 20.0})))
 
 
 @pytest.fixture
