@@ -76,3 +76,11 @@ def test_numbers_of_poses_that_leave_nothing_are_refused(calibration, tmp_path, 
     assert main([*words, "5"]) == 2
     assert "5 pairs are too few, new zeros need 6\n" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_a_calibrated_arm_is_not_calibrated_on_top(calibration, tmp_path, capsys):
+    found = calibration("playing")
+    words = ["calibrate-arm", "--pairs", found.pairs, "--arm", found.output, "--output", tmp_path / "twice.yaml"]
+    assert main([str(word) for word in words]) == 2
+    assert "calibrated.yaml: is calibrated already" in capsys.readouterr().err
+    assert not (tmp_path / "twice.yaml").exists()

@@ -74,8 +74,11 @@ class Calibrated:
 def calibrate(document: Document, path: Path, pairs: Pairs, progress: Callable[[], None] = lambda: None) -> Calibrated:
     """Calibrate the arm of ``document``, a file at ``path``, by ``pairs``.
 
-    Raises InputError for too few pairs, or pairs that move fewer than three joints.
+    Raises InputError for too few pairs, pairs that move fewer than three joints, and an arm that is calibrated already:
+    its curves would be fitted on top of themselves.
     """
+    if "calibration" in document:
+        raise InputError(f"{path}: is calibrated already; calibrate the arm's own file, or give this one to rezero")
     if len(pairs) < FEWEST_TO_CALIBRATE:
         raise InputError(f"{pairs.source}: {len(pairs)} pairs are too few, a calibration needs {FEWEST_TO_CALIBRATE}")
     arm = arm_from(document, path)
