@@ -11,7 +11,7 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.evaluation.errors import pose_errors
 from deeprs2v_ros.evaluation.method import method_from_poses, method_from_start
 from deeprs2v_ros.evaluation.poses import PoseRow, read_poses, write_poses
-from deeprs2v_ros.evaluation.report import write_report
+from deeprs2v_ros.evaluation.report import Condition, write_report
 from deeprs2v_ros.evaluation.tables import accuracy_table, reliability_table, runtime_table
 from deeprs2v_ros.geometry import from_motion, inverse, rigid, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence, read_sequence
@@ -172,12 +172,18 @@ def test_reliability_and_runtime(tmp_path, reference):
     assert runtime_table([method]).rows == (("m", "60.0", "40.0", "120.0", "140.0", "16.7"),)
 
 
+def written(folder, methods, start=None, sources=()):
+    """Write a report of one condition, the methods knowing their start if there is one."""
+    known = [method.from_start(start) for method in methods] if start else methods
+    return write_report(folder, [Condition("", tuple(known), start)], sources)
+
+
 def test_report_is_one_page_that_needs_nothing_else(tmp_path, reference):
     method = method_from_poses("lncc <fast>", results(tmp_path, reference, 1.0), reference)
     other = method_from_poses("itk", results(tmp_path, reference, 3.0, name="itk"), reference)
     folder = tmp_path / "report"
     start = method_from_start("start", reference, reference)
-    write_report(folder, [other, method], start, ["Reference: <somewhere>"])
+    written(folder, [other, method], start, ["Reference: <somewhere>"])
     names = {path.name for path in folder.iterdir()}
     assert {
         "table1.csv",
@@ -187,12 +193,18 @@ def test_report_is_one_page_that_needs_nothing_else(tmp_path, reference):
         "per_frame.csv",
         "index.html",
         "start_final.png",
+        "capture.png",
+        "capture.md",
+        "confidence.csv",
+        "confidence.png",
+        "risk_coverage.csv",
     } <= names
+    assert not any(name.startswith(("table2", "cdf_clips")) for name in names)
     page = (folder / "index.html").read_text()
     assert "lncc &lt;fast&gt;" in page
     assert "&lt;somewhere&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 4
     with (folder / "per_frame.csv").open() as file:
         frames = list(csv.DictReader(file))
     assert [frame["method"] for frame in frames] == ["itk"] * 5 + ["lncc <fast>"] * 5
@@ -203,29 +215,30 @@ def test_report_is_one_page_that_needs_nothing_else(tmp_path, reference):
 def test_a_second_report_replaces_the_first_and_nothing_else(tmp_path, reference):
     method = method_from_poses("lncc", results(tmp_path, reference, 1.0), reference)
     folder = tmp_path / "report"
-    write_report(folder, [method], method_from_start("start", reference, reference), [])
+    written(folder, [method], method_from_start("start", reference, reference))
     first = (folder / "index.html").read_bytes()
     (folder / "notes.txt").write_text("mine")
-    write_report(folder, [method], None, [])
+    written(folder, [method])
     assert (folder / "index.html").read_bytes() != first
     assert (folder / "notes.txt").read_text() == "mine"
     assert not (folder / "start_final.png").exists()
+    assert not list(folder.glob("capture*"))
 
 
 def test_no_half_report_is_left(tmp_path, reference, monkeypatch):
     method = method_from_poses("lncc", results(tmp_path, reference, 1.0), reference)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file; a report is a folder"):
-        write_report(tmp_path / "file", [method], None, [])
+        written(tmp_path / "file", [method])
     with pytest.raises(InputError, match="does not exist"):
-        write_report(tmp_path / "nowhere" / "report", [method], None, [])
+        written(tmp_path / "nowhere" / "report", [method])
 
     def full_disk(self, data):
         raise OSError(28, "No space left on device", str(self))
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        write_report(tmp_path / "report", [method], None, [])
+        written(tmp_path / "report", [method])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "lncc.csv"]
 
 

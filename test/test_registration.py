@@ -147,7 +147,7 @@ def test_covariance_is_positive_and_grows_with_noise(tracker, spheres):
     assert np.trace(noisy) > 2 * np.trace(clean)
 
 
-GOOD = Signals(lncc=0.8, overlap=0.9, margin=0.5, sigma=0.1, translation=5.0, rotation=3.0)
+GOOD = Signals(lncc=0.8, overlap=0.9, margin=0.5, sigma=0.1, surprise=1.0, translation=5.0, rotation=3.0)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.evaluation.method import method_from_poses, method_from_start
-from deeprs2v_ros.evaluation.report import write_report
+from deeprs2v_ros.evaluation.landmarks import read_landmarks
+from deeprs2v_ros.evaluation.method import method_from_poses, method_from_start, method_from_truth
+from deeprs2v_ros.evaluation.report import Condition, write_report
 from deeprs2v_ros.imaging.sequence import read_sequence
 
 
@@ -23,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--results", type=Path, required=True, nargs="+", metavar="POSES", help="registered poses (.csv)"
     )
     parser.add_argument("--start", type=Path, help="sequence with the poses before registration, for a row of its own")
+    parser.add_argument(
+        "--landmarks",
+        type=Path,
+        help="vessel bifurcations, for the target registration error: a .csv of frame, image_x .. volume_z (mm), or "
+        "Slicer's .mrk.json with points in the volume's world",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder for the report")
 
 
@@ -31,16 +38,25 @@ def run(arguments: argparse.Namespace) -> None:
     reference = read_sequence(arguments.reference)
     if not reference.valid.any():
         raise InputError(f"{arguments.reference}: none of its {len(reference)} frames is valid")
+    landmarks = read_landmarks(arguments.landmarks, reference) if arguments.landmarks else None
     names = method_names(arguments.results)
-    methods = [method_from_poses(name, path, reference) for name, path in zip(names, arguments.results, strict=True)]
-    start = method_from_start(arguments.start, read_sequence(arguments.start), reference) if arguments.start else None
+    methods = [
+        method_from_poses(name, path, reference, landmarks) for name, path in zip(names, arguments.results, strict=True)
+    ]
+    start = truth = None
+    if arguments.start:
+        start = method_from_start(arguments.start, read_sequence(arguments.start), reference, landmarks)
+        methods = [method.from_start(start) for method in methods]
+    if landmarks is not None:
+        truth = method_from_truth(arguments.reference, reference, landmarks)
     sources = [
         f"Reference: {arguments.reference}, {len(reference)} frames",
         *(f"{name}: {path}" for name, path in zip(names, arguments.results, strict=True)),
         *([f"Before registration: {arguments.start}"] if arguments.start else []),
+        *([f"Landmarks: {arguments.landmarks}"] if arguments.landmarks else []),
     ]
-    table = write_report(arguments.output, methods, start, sources)
-    print(table.to_text())
+    tables = write_report(arguments.output, [Condition("", tuple(methods), start, truth)], sources)
+    print("\n\n".join(table.to_text() for table in tables))
     print(f"{arguments.output / 'index.html'}: the whole report")
 
 

@@ -18,6 +18,7 @@ from deeprs2v_ros.errors import InputError
 
 SUBCOMMANDS = (
     *("reconstruct", "register", "evaluate", "preprocess", "simulate", "demo"),
+    *("train", "finetune", "learn-gate"),
     *("calibrate-arm", "evaluate-arm", "rezero", "calibrate-time"),
 )
 

@@ -2,6 +2,9 @@
 
 Each frame starts from its ImageToWorld transform; with --temporal, from that moved as the organ was last seen to have
 moved. The result is one row a frame, accepted or not, with the registered transform.
+
+Methods: deeprs2v+lncc, the network and then LNCC, is the one to use; deeprs2v, the network alone; lncc, masked LNCC
+maximised coarse to fine from many starts; and for comparison itk, SimpleITK's global correlation, and fvrnet.
 """
 
 from __future__ import annotations
@@ -20,10 +23,8 @@ from deeprs2v_ros.evaluation.poses import ACCEPTED, REJECTED, PoseRow, write_pos
 from deeprs2v_ros.geometry import Array, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence
 from deeprs2v_ros.imaging.volume import Volume, read_volume
-from deeprs2v_ros.registration.tracker import Tracker
+from deeprs2v_ros.registration.methods import DEVICES, METHODS, make_tracker
 
-METHODS = ("lncc",)
-DEVICES = ("cpu", "cuda")
 SAME_PIXELS = 1e-4
 """mm by which the pixel size of frames of one sequence may differ."""
 
@@ -33,38 +34,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--volume", type=Path, required=True, help="3D image (.mha, .nrrd, .nii ...), 0 where no data")
     parser.add_argument("--sequence", type=Path, required=True, help="frames with ImageToWorld transforms (.igs.mha)")
     parser.add_argument("--mask", type=Path, help="valid area of a frame (PNG); without it, found from the frames")
-    parser.add_argument("--method", choices=METHODS, required=True, help="lncc: masked LNCC, maximised coarse to fine")
+    parser.add_argument("--method", choices=METHODS, required=True, help="how (see above)")
+    parser.add_argument("--weights", help="for methods with a network: a .safetensors file, or a shipped one by name")
     parser.add_argument("--temporal", action="store_true", help="carry the organ's motion from frame to frame")
-    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to compute (lncc: cpu)")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the network computes (default cpu)")
     parser.add_argument("--output", type=Path, required=True, help="POSES.csv to write")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, register, write. Raises InputError on bad input."""
-    if arguments.device == "cuda":
-        raise InputError(f"--device cuda: the method {arguments.method} computes on the cpu")
     if not arguments.output.parent.is_dir():
         raise InputError(f"{arguments.output}: the folder {arguments.output.parent} does not exist")
     sequence, mask = read_masked_sequence(arguments.sequence, arguments.mask)
     volume = read_volume(arguments.volume)
-    progress = tqdm(register(sequence, mask, volume, arguments.temporal), total=len(sequence), unit="frame")
-    rows = list(progress)
+    results = register(
+        sequence, mask, volume, arguments.method, arguments.temporal, arguments.device, arguments.weights
+    )
+    rows = list(tqdm(results, total=len(sequence), unit="frame"))
     write_poses(arguments.output, rows)
     accepted = sum(row.status == ACCEPTED for row in rows)
     milliseconds = np.median([row.runtime_ms for row in rows])
     print(f"{arguments.output}: {accepted} of {len(rows)} frames accepted, {milliseconds:.0f} ms a frame (median)")
 
 
-def register(sequence: Sequence, mask: NDArray[np.bool_], volume: Volume, temporal: bool) -> Iterator[PoseRow]:
+def register(
+    sequence: Sequence,
+    mask: NDArray[np.bool_],
+    volume: Volume,
+    method: str = "lncc",
+    temporal: bool = False,
+    device: str = "cpu",
+    weights: str | None = None,
+) -> Iterator[PoseRow]:
     """Register the frames of ``sequence`` one by one; a frame that was not tracked is rejected unseen.
 
-    Raises InputError when the frames' pixel sizes differ.
+    Raises InputError when the frames' pixel sizes differ, and as `make_tracker` does.
     """
     poses = [split_pixel_transform(transform) for transform in sequence.world_from_pixel[sequence.valid]]
     image_from_pixel = poses[0][1]
     if any(np.abs(other - image_from_pixel).max() > SAME_PIXELS for _, other in poses):
         raise InputError("the frames of the sequence have different pixel sizes")
-    tracker = Tracker(volume, mask, image_from_pixel, temporal=temporal)
+    tracker = make_tracker(method, volume, mask, image_from_pixel, temporal, weights=weights, device=device)
     tracker.register_frame(sequence.frames[sequence.valid][0], poses[0][0])  # warm-up: compiles what is compiled
     tracker.reset()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse
 from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
 from deeprs2v_ros.imaging.volume import Volume, read_volume
+from deeprs2v_ros.pages import png
 
 CORRECTED, UNCORRECTED = "#56B4E9", "#E69F00"
 """Sky blue and orange, which every kind of colour vision tells apart."""
@@ -90,9 +90,7 @@ def guidance_picture(recording: Recording, bag: Path, pixel_size: tuple[float, f
     for part, (name, status) in zip(parts[1:], moments, strict=True):
         _row(part, name, status, recording, read_pictures(bag, status.stamp), volume, pixel_size)
         part.subplots_adjust(0.004, 0.0, 0.996, panel / (panel + _CAPTION), wspace=0.02)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120, facecolor=_BACKGROUND, metadata={"Software": None})
-    return picture.getvalue()
+    return png(figure, dpi=120)
 
 
 def _row(

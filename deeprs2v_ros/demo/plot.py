@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from itertools import groupby
 
 import numpy as np
@@ -14,6 +13,7 @@ from matplotlib.patches import Patch
 from deeprs2v_ros.demo.accuracy import WRONG, Summary, at_rest, distances, tracking_began
 from deeprs2v_ros.demo.recording import Points, Recording
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.pages import png
 
 _TRUTH, _BROADCAST, _UNCORRECTED = "black", "#0072B2", "#D55E00"
 _SHADES = {"HOLDING": "#F0E442", "LOST": "#CC79A7", "INITIALISING": "#BBBBBB", "WAITING": "#DDDDDD", "FAULT": "#882255"}
@@ -68,9 +68,7 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
     patches = [Patch(color=_SHADES[state], alpha=_ALPHA, label=state) for state in shaded]
     _legend(above, [*above.get_legend_handles_labels()[0], *patches])
     _legend(below, below.get_legend_handles_labels()[0])
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=130, metadata={"Software": None})
-    return picture.getvalue()
+    return png(figure, dpi=130)
 
 
 def _legend(axes: Axes, handles: list[Artist]) -> None:

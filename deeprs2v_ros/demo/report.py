@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,20 +11,9 @@ from deeprs2v_ros.demo.guidance import guidance_picture
 from deeprs2v_ros.demo.plot import target_plot
 from deeprs2v_ros.demo.recording import read_recording
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.pages import heading, page, paragraph, picture, table
 
 Rows = Sequence[tuple[str, str]]
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --faint: #888; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 82rem; margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-p { color: var(--faint); margin: .4rem 0; }
-.headline { color: inherit; font-size: 1.1rem; margin: .8rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td { padding: .3rem 2rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-img { width: 100%; border-radius: 6px; }
-"""
 
 
 def write_report(bag: Path, folder: Path, pixel_size: tuple[float, float], source: str) -> Summary:
@@ -44,8 +31,8 @@ def write_report(bag: Path, folder: Path, pixel_size: tuple[float, float], sourc
         "guidance.png": guidance_picture(recording, bag, pixel_size),
         "target.png": target_plot(recording, summary),
     }
-    for name, picture in pictures.items():
-        (folder / name).write_bytes(picture)
+    for name, content in pictures.items():
+        (folder / name).write_bytes(content)
     (folder / "summary.json").write_text(json.dumps(summary.to_json(), indent=1) + "\n", encoding="utf-8")
     (folder / "index.html").write_text(_page(summary, pictures, source), encoding="utf-8")
     return summary
@@ -86,32 +73,23 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _page(summary: Summary, pictures: dict[str, bytes], source: str) -> str:
-    guidance, target = (base64.b64encode(picture).decode("ascii") for picture in pictures.values())
-    rows = "\n".join(
-        f"<tr><td>{html.escape(what)}</td><td>{html.escape(value)}</td></tr>" for what, value in summary_rows(summary)
+    guidance, target = pictures.values()
+    return page(
+        "Guidance of a breathing liver",
+        paragraph(source),
+        '<p class="headline">The tumour moves with every breath; taken to be at rest, it would be '
+        f"<b>{summary.uncorrected.rms:.1f} mm</b> off (RMS). Registered to the live frames, it was known to "
+        f"<b>{summary.target.rms:.1f} mm</b>.</p>",
+        heading("What the physician sees"),
+        picture(guidance, "Live frame, 3D-US slices and their blend", full=True),
+        paragraph(
+            "Solid blue: the tumour where the registration puts it. Dashed orange: where it would be drawn by the "
+            "arm's tracking alone; dotted, if the plane would not meet it there at all."
+        ),
+        heading("Where the tumour is"),
+        picture(target, "True and broadcast position of the tumour over time", full=True),
+        paragraph("Looked up on TF in base_link, at each image's stamp, by a separate process."),
+        heading("In numbers"),
+        table(summary_rows(summary)),
+        paragraph("The same in summary.json; every message in bag/, the parameters in parameters.yaml."),
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Guidance of a breathing liver</title><style>{_STYLE}</style></head>
-<body>
-<h1>Guidance of a breathing liver</h1>
-<p>{html.escape(source)}</p>
-<p class="headline">The tumour moves with every breath; taken to be at rest, it would be
-<b>{summary.uncorrected.rms:.1f} mm</b> off (RMS). Registered to the live frames, it was known to
-<b>{summary.target.rms:.1f} mm</b>.</p>
-<h2>What the physician sees</h2>
-<img alt="Live frame, 3D-US slices and their blend" src="data:image/png;base64,{guidance}">
-<p>Solid blue: the tumour where the registration puts it. Dashed orange: where it would be drawn by the arm's tracking
-alone; dotted, if the plane would not meet it there at all.</p>
-<h2>Where the tumour is</h2>
-<img alt="True and broadcast position of the tumour over time" src="data:image/png;base64,{target}">
-<p>Looked up on TF in base_link, at each image's stamp, by a separate process.</p>
-<h2>In numbers</h2>
-<table>
-{rows}
-</table>
-<p>The same in summary.json; every message in bag/, the parameters in parameters.yaml.</p>
-</body>
-</html>
-"""

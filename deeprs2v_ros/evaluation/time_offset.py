@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from pathlib import Path as File
 
 import numpy as np
@@ -12,6 +9,7 @@ from matplotlib.figure import Figure
 
 from deeprs2v_ros.files import write_folder
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.pages import page, paragraph, picture, png
 from deeprs2v_ros.registration.time_offset import Path, TimeOffset
 
 ARM, SHIFTED = "#D55E00", "#0072B2"
@@ -21,17 +19,14 @@ def write_report(
     folder: File, times: Array, registered: Array, path: Path, centre: Array, result: TimeOffset, title: str
 ) -> None:
     """Write time_offset.png and index.html into ``folder``. Raises InputError if it cannot be written."""
-    picture = _picture(times, registered, path, centre, result)
-    data = base64.b64encode(picture).decode("ascii")
-    page = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Image time offset</title></head>\n'
-        '<body style="font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1.5rem">\n'
-        f"<h1>Image time offset</h1>\n<p>{html.escape(title)}</p>\n"
-        f'<img style="max-width: 100%" alt="Places of images and arm, misfit" src="data:image/png;base64,{data}">\n'
-        "<p>Dots: where registration finds the image centre. Lines: where the arm had it, as recorded and shifted by "
-        "the offset. After the shift they should meet.</p>\n</body></html>\n"
+    drawn = _picture(times, registered, path, centre, result)
+    note = (
+        "Dots: where registration finds the image centre. Lines: where the arm had it, as recorded and shifted by the "
+        "offset. After the shift they should meet."
     )
-    write_folder(folder, {"time_offset.png": picture, "index.html": page.encode()})
+    shown = picture(drawn, "Places of images and arm, misfit")
+    content = page("Image time offset", paragraph(title), shown, paragraph(note))
+    write_folder(folder, {"time_offset.png": drawn, "index.html": content.encode()})
 
 
 def _picture(times: Array, registered: Array, path: Path, centre: Array, result: TimeOffset) -> bytes:
@@ -52,6 +47,4 @@ def _picture(times: Array, registered: Array, path: Path, centre: Array, result:
     axes[3].set(xlabel="offset (s)", ylabel="misfit, at first")
     for each in axes:
         each.grid(alpha=0.25)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure, dpi=110)

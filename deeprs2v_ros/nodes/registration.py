@@ -34,16 +34,18 @@ from deeprs2v_ros.nodes.support.frames import IMAGE, VOLUME
 from deeprs2v_ros.nodes.support.inbox import Arrival, ClockJump, Inbox, NewVolume, Stop
 from deeprs2v_ros.nodes.support.parameters import (
     declare,
+    declare_choice,
     declare_image_time_offset,
     declare_positive,
     declare_settings,
 )
-from deeprs2v_ros.nodes.support.preparation import Preparation
+from deeprs2v_ros.nodes.support.preparation import Preparation, Recipe
 from deeprs2v_ros.nodes.support.results import Results
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_images
 from deeprs2v_ros.nodes.support.status import Timing
 from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
+from deeprs2v_ros.registration.methods import DEVICES, LIVE, weights_file
 from deeprs2v_ros.registration.settings import GateSettings, OrganMotion, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings, Verdict
 from deeprs2v_ros.registration.tracker import Registration
@@ -66,7 +68,14 @@ class RegistrationNode(Node):
         mask_frames = declare_positive(self, "mask_frames", 10, "Images from which the valid area is found")
         gate = declare_settings(self, "gate", GateSettings())
         organ = declare_settings(self, "organ", OrganMotion())
-        temporal = declare(self, "temporal", True, "Start each image from the last organ motion")
+        recipe = Recipe(
+            declare_choice(self, "method", LIVE, "How images are registered"),
+            RegistrationSettings(gate=gate, organ=organ),
+            declare(self, "weights", "", "Weights of the network: a file, or shipped ones by name; empty: the usual"),
+            declare_choice(self, "device", DEVICES, "Where the network computes"),
+            declare(self, "temporal", True, "Start each image from the last organ motion"),
+        )
+        weights_file(recipe.method, recipe.weights or None)  # refused now rather than with the first image
         self._supervisor = Supervisor(declare_settings(self, "trust", SupervisorSettings()))
         self._deadline = declare_positive(self, "transform_deadline", 0.1, "Seconds to wait for the arm's transform")
         self._offset = declare_image_time_offset(self)
@@ -84,8 +93,7 @@ class RegistrationNode(Node):
             self._images,
             mask,
             mask_frames,
-            RegistrationSettings(gate=gate, organ=organ),
-            temporal,
+            recipe,
             self._on_failure,
         )
 

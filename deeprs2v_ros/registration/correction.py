@@ -1,6 +1,6 @@
 """The correction: LNCC between the frame and the slice of the volume, maximised over the pose.
 
-    d* = argmax_d LNCC( R[volume, volume_from_image . d], frame )                                   (equation 1)
+    d* = argmax_d LNCC( R[volume, volume_from_image . d], frame ) - what d costs by the belief       (equation 1)
 
 d is a motion in image axes about the image centre. The gradient of LNCC is exact; its second derivative is the
 Gauss-Newton one, J^T K J with the slice's derivative J by the six motion parameters and LNCC's curvature K. Damped
@@ -18,8 +18,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.geometry import Array, inverse
 from deeprs2v_ros.imaging.slicing import interpolate_plane
+from deeprs2v_ros.registration.belief import Belief
 from deeprs2v_ros.registration.pyramid import Level
 from deeprs2v_ros.similarity import lncc_with_derivatives
 
@@ -41,10 +42,10 @@ WEAKEST, STRONGEST = 1e-4, 1e2
 class Evaluation(NamedTuple):
     """LNCC at a ``pose`` (volume_from_image), and what a step needs.
 
-    ``gradient`` (6,) and ``curvature`` (6, 6) are taken by the motion (mm, rad). ``overlap`` is the share of the
-    frame's valid area that the volume covers. ``score`` is what poses are compared by: LNCC with 0 for the part of the
-    frame that the volume does not cover. Without it, sliding the frame out of the volume until only its best corner is
-    left would count as success.
+    ``gradient`` (6,) and ``curvature`` (6, 6) of the score are taken by the motion (mm, rad). ``overlap`` is the share
+    of the frame's valid area that the volume covers. ``score`` is what poses are compared by: LNCC with 0 for the part
+    of the frame that the volume does not cover, less the cost of the distance from the belief. Without the zeros,
+    sliding the frame out of the volume until only its best corner is left would count as success.
     """
 
     pose: Array
@@ -56,7 +57,11 @@ class Evaluation(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A frame on a level, for the compiled functions; x (columns,) and y (rows,) are mm from the image centre."""
+    """A frame on a level, for the compiled functions; x (columns,) and y (rows,) are mm from the image centre.
+
+    ``image_from_believed`` (4, 4) is the inverse of the believed pose, ``cost`` (6, 6) the weight of a squared motion
+    from it; see `belief`.
+    """
 
     volume: NDArray[np.float32]
     voxel_from_volume: Array
@@ -68,10 +73,15 @@ class Task(NamedTuple):
     window: int
     spacing: float
     frame: NDArray[np.float32]
+    image_from_believed: Array
+    cost: Array
 
 
-def on_level(level: Level, frame: NDArray[np.float32], centre: Array) -> Task:
-    """Put ``frame``, on the lattice of ``level``, to the task; ``centre`` (3,) is the image centre in the image, mm."""
+def on_level(level: Level, frame: NDArray[np.float32], centre: Array, belief: Belief, weight: float) -> Task:
+    """Put ``frame``, on the lattice of ``level``, to the task; ``centre`` (3,) is the image centre in the image, mm.
+
+    ``weight`` is what one squared standard deviation from the ``belief`` costs, twice, in LNCC.
+    """
     return Task(
         level.volume.array,
         level.volume.voxel_from_volume,
@@ -83,6 +93,8 @@ def on_level(level: Level, frame: NDArray[np.float32], centre: Array) -> Task:
         level.window,
         level.spacing,
         frame,
+        inverse(belief.pose),
+        weight * np.linalg.inv(belief.covariance),
     )
 
 
@@ -106,7 +118,10 @@ def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
     lncc, by_pixel, by_pixel_twice, gradient, mask = compare(task, pose)
     first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
     overlap = mask.sum() / max(task.mask.sum(), 1)
-    return Evaluation(pose, lncc, overlap, lncc * overlap, first, second)
+    motion = _motion_from_belief(task, pose)
+    slope = task.cost @ motion
+    score = lncc * overlap - 0.5 * np.sum(motion * slope)
+    return Evaluation(pose, lncc, overlap, score, first - slope, second + task.cost)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -133,6 +148,22 @@ def correct(task, start, iterations):  # noqa: ANN001, ANN201 (compiled)
         else:
             damping *= 5.0
     return best, tried
+
+
+@numba.njit(cache=True, nogil=True)
+def _motion_from_belief(task, pose):  # noqa: ANN001, ANN202 (compiled)
+    """``to_motion(about(-centre, image_from_believed pose))`` of `geometry`, compiled, for less than half a turn."""
+    relative = task.image_from_believed @ pose
+    motion = np.empty(6)
+    motion[:3] = relative[:3, 3] + np.ascontiguousarray(relative[:3, :3]) @ task.centre - task.centre
+    motion[3] = 0.5 * (relative[2, 1] - relative[1, 2])
+    motion[4] = 0.5 * (relative[0, 2] - relative[2, 0])
+    motion[5] = 0.5 * (relative[1, 0] - relative[0, 1])
+    sine = np.sqrt(np.sum(motion[3:] ** 2))
+    angle = np.arctan2(sine, 0.5 * (relative[0, 0] + relative[1, 1] + relative[2, 2] - 1.0))
+    if sine > 1e-9:
+        motion[3:] *= angle / sine
+    return motion
 
 
 @numba.njit(cache=True, nogil=True)

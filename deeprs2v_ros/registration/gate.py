@@ -21,6 +21,7 @@ class Reason(str, Enum):
     IMPLAUSIBLE_JUMP = "IMPLAUSIBLE_JUMP"
     ILL_CONDITIONED = "ILL_CONDITIONED"
     AMBIGUOUS = "AMBIGUOUS"
+    UNEXPECTED = "UNEXPECTED"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Signals:
     overlap: float
     margin: float
     sigma: float
+    surprise: float
     translation: float
     rotation: float
 
@@ -43,6 +45,7 @@ def judge(signals: Signals, gate: GateSettings) -> Reason:
         (signals.rotation <= gate.maximum_rotation, Reason.IMPLAUSIBLE_JUMP),
         (signals.lncc >= gate.minimum_lncc, Reason.LOW_LNCC),
         (signals.sigma <= gate.maximum_sigma, Reason.ILL_CONDITIONED),
+        (signals.surprise <= gate.maximum_surprise, Reason.UNEXPECTED),
         (signals.margin >= gate.minimum_margin, Reason.AMBIGUOUS),
     )
     return next((reason for passed, reason in checks if not passed), Reason.NONE)

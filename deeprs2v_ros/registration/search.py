@@ -15,10 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
-from deeprs2v_ros.registration.correction import LEVER, Evaluation, Task, correct
+from deeprs2v_ros.registration.belief import Belief
+from deeprs2v_ros.registration.correction import LEVER, SCALE, Evaluation, Task, correct
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
 _WORKERS = ThreadPoolExecutor(2, thread_name_prefix="climb")
+
+WEAK, FAR = 2, 1.5
+"""How many of the least sure directions are tried, and how far, in standard deviations."""
 
 APART = 2.0
 """Summits closer than this many lattice points are the same summit."""
@@ -32,9 +36,12 @@ class Found(NamedTuple):
     iterations: int
 
 
-def search(tasks: Sequence[Task], prior: Array, settings: RegistrationSettings) -> Found:
-    """Find the pose of a frame, put to each level as a task, from its ``prior`` volume_from_image (4x4 mm)."""
-    starts, margin, iterations = [prior], 1.0, 0
+def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: RegistrationSettings) -> Found:
+    """Find the pose of a frame, put to each level as a task, from ``hypotheses``, volume_from_image (4x4 mm).
+
+    The first one is the best guess, around which more are spread.
+    """
+    starts, margin, iterations = list(hypotheses), 1.0, 0
     for task, limits in zip(tasks, settings.levels, strict=True):
         for turn in limits.rounds:
             starts += spread(starts[0], task.centre, turn.spread)
@@ -46,6 +53,18 @@ def search(tasks: Sequence[Task], prior: Array, settings: RegistrationSettings) 
                 rival = best[1].score if len(best) > 1 else 0.0
                 margin = (best[0].score - rival) / max(best[0].score, 1e-6)
     return Found(best[0], margin, iterations)
+
+
+def hypotheses(belief: Belief, prior: Array, centre: Array) -> list[Array]:
+    """The believed pose, the prior if that is another, and poses in the directions that the belief is least sure of.
+
+    These lie at `FAR` standard deviations, both ways, along the `WEAK` widest axes of its covariance.
+    """
+    poses = [belief.pose] if np.array_equal(belief.pose, prior) else [belief.pose, prior]
+    scale = np.outer(SCALE, SCALE)
+    variances, axes = np.linalg.eigh(belief.covariance / scale)
+    motions = (FAR * np.sqrt(variances[-WEAK:]) * axes[:, -WEAK:] * SCALE[:, None]).T
+    return poses + [belief.pose @ about(centre, from_motion(sign * each)) for each in motions for sign in (1.0, -1.0)]
 
 
 def spread(pose: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:

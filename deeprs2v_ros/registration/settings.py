@@ -50,6 +50,8 @@ class GateSettings:
     """By what share of its score the result beat the best different one, the last time that several were compared."""
     maximum_sigma: float = 0.22
     """mm: standard deviation in the direction that the image determines least (rotations at a lever of 50 mm)."""
+    maximum_surprise: float = 3.0
+    """Standard deviations between the result and what a network, or the prior, believed before."""
     maximum_translation: float = 40.0
     """mm between the prior and the result, at the image centre."""
     maximum_rotation: float = 30.0
@@ -71,5 +73,7 @@ class RegistrationSettings:
     """The tree. `levels` from coarse to fine."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
+    belief_weight: float = 0.01
+    """What one squared standard deviation from the belief costs, twice, in LNCC: 0 ignores it, 1 hardly leaves it."""
     gate: GateSettings = field(default_factory=GateSettings)
     organ: OrganMotion = field(default_factory=OrganMotion)

@@ -6,6 +6,7 @@ image to volume, C = Y X^-1. It stays true when the physician moves the probe, s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -14,13 +15,16 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.correction import evaluate, on_level
+from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, surprise
+from deeprs2v_ros.registration.correction import Task, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
-from deeprs2v_ros.registration.prior import expected_covariance, joined
 from deeprs2v_ros.registration.pyramid import build_level
-from deeprs2v_ros.registration.search import Found, search
+from deeprs2v_ros.registration.search import Found, hypotheses, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.uncertainty import pose_covariance, weakest_direction
+
+WORTH_A_LOOK = 0.05
+"""Overlap at the prior below which no network is asked: the plane is outside the volume."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Registration:
 
     ``tracked``, ``prior`` and ``registered`` are volume_from_image (4x4, mm): X, the start C X, and Y. ``covariance``
     (6, 6) is that of a small motion of the registered plane about the image centre, in image axes (mm, rad).
-    ``runtime`` is in seconds.
+    ``runtime`` is in seconds, ``network_runtime`` the part of it until the network had answered, NaN without one.
     """
 
     reason: Reason
@@ -41,6 +45,7 @@ class Registration:
     signals: Signals
     iterations: int
     runtime: float
+    network_runtime: float = np.nan
 
     @property
     def accepted(self) -> bool:
@@ -63,6 +68,8 @@ class Tracker:
 
     ``mask`` (rows, columns) is the frames' valid area, ``image_from_pixel`` (4x4) their pixel size. With ``temporal``
     the organ's motion is carried from frame to frame, otherwise each frame starts from its tracked transform.
+    ``propose``, a network in front of the volume, says for an image and its prior where the image is; without one, the
+    correction starts from the prior. Without ``correction``, what is proposed is the result.
     """
 
     def __init__(
@@ -72,9 +79,13 @@ class Tracker:
         image_from_pixel: Array,
         settings: RegistrationSettings | None = None,
         temporal: bool = True,
+        propose: Callable[[NDArray[np.uint8], Array], Belief] | None = None,
+        correction: bool = True,
     ) -> None:
         self.settings = settings or RegistrationSettings()
         self.temporal = temporal
+        self.propose = propose
+        self.correction = correction
         self.motion = np.eye(4)
         self.mask = mask.astype(np.float32)
         self.centre = image_centre(mask.shape, image_from_pixel)
@@ -88,34 +99,49 @@ class Tracker:
         """
         began = perf_counter()
         prior = self.motion @ tracked
+        belief = Belief(prior, expected_covariance(arm, self.settings.organ))
         frame = self.mask * image * np.float32(1 / 255)
-        tasks = [on_level(level, level.average(frame), self.centre) for level in self.levels]
+        averaged = [level.average(frame) for level in self.levels]
 
-        before = evaluate(tasks[-1], prior)
-        found = search(tasks, prior, self.settings)
-        uncertainty = pose_covariance(tasks[-2], found.best.pose)
-        signals = self._signals(prior, found, uncertainty)
-        expected = expected_covariance(arm, self.settings.organ)
-        registered, covariance = joined(found.best.pose, uncertainty, prior, expected, self.centre)
+        before, network_runtime = evaluate(self._tasks(averaged, belief)[-1], prior), np.nan
+        if self.propose is not None and before.overlap > WORTH_A_LOOK:
+            belief = self.propose(image, prior)
+            network_runtime = perf_counter() - began
+        tasks = self._tasks(averaged, belief)
+        if self.correction:
+            found = search(tasks, hypotheses(belief, prior, self.centre), self.settings)
+            covariance = agreed_covariance(pose_covariance(tasks[-2], found.best.pose), belief.covariance)
+        else:
+            found, covariance = Found(evaluate(tasks[-1], belief.pose), margin=1.0, iterations=0), belief.covariance
+
+        registered = found.best.pose
+        signals = self._signals(prior, belief, found, covariance)
         reason = judge(signals, self.settings.gate)
         if self.temporal and reason is Reason.NONE:
             self.motion = registered @ inverse(tracked)
         runtime = perf_counter() - began
         return Registration(
-            reason, tracked, prior, registered, covariance, before.lncc, signals, found.iterations, runtime
-        )
+            reason, tracked, prior, registered, covariance, before.lncc, signals, found.iterations, runtime,
+            network_runtime,
+        )  # fmt: skip
 
     def reset(self) -> None:
         """Forget the organ's motion."""
         self.motion = np.eye(4)
 
-    def _signals(self, prior: Array, found: Found, covariance: Array) -> Signals:
+    def _tasks(self, averaged: Sequence[NDArray[np.float32]], belief: Belief) -> list[Task]:
+        weight = self.settings.belief_weight
+        levels = zip(self.levels, averaged, strict=True)
+        return [on_level(level, frame, self.centre, belief, weight) for level, frame in levels]
+
+    def _signals(self, prior: Array, belief: Belief, found: Found, covariance: Array) -> Signals:
         registered = found.best.pose
         return Signals(
             lncc=found.best.lncc,
             overlap=found.best.overlap,
             margin=found.margin,
             sigma=weakest_direction(covariance),
+            surprise=surprise(registered, belief, self.centre),
             translation=float(np.linalg.norm(apply(registered, self.centre) - apply(prior, self.centre))),
             rotation=float(np.degrees(geodesic_distance(registered[:3, :3], prior[:3, :3]))),
         )

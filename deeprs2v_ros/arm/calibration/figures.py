@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -11,6 +9,7 @@ from deeprs2v_ros.arm.calibration.calibration import Accuracy
 from deeprs2v_ros.arm.calibration.fitting import Fit
 from deeprs2v_ros.arm.curves import harmonics, table_error
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.pages import png
 
 _COLUMNS = 3
 
@@ -47,7 +46,7 @@ def joint_figure(found: Fit) -> bytes:
         axes.tick_params(labelsize=8)
     for axes in grid[len(names) :]:
         axes.set_axis_off()
-    return _png(figure)
+    return png(figure, dpi=110)
 
 
 def error_figure(found: Fit, fitted: Accuracy, judged: Accuracy) -> bytes:
@@ -76,7 +75,7 @@ def error_figure(found: Fit, fitted: Accuracy, judged: Accuracy) -> bytes:
         over.set_ylabel(label)
         if gross.any():
             over.legend(fontsize=8)
-    return _png(figure)
+    return png(figure, dpi=110)
 
 
 def _curve(found: Fit, name: str, angles: Array) -> tuple[Array, Array]:
@@ -90,9 +89,3 @@ def _curve(found: Fit, name: str, angles: Array) -> tuple[Array, Array]:
             variance = np.einsum("na,ab,nb->n", basis, covariance, basis)
             return error + basis @ found.state.values[block.where], np.sqrt(variance)
     return error, np.zeros_like(angles)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()

@@ -21,6 +21,7 @@ from deeprs2v_ros.imaging.volume import Volume, read_volume
 from deeprs2v_ros.nodes.support.overlay import Slicer
 from deeprs2v_ros.nodes.support.scene import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Refusal
+from deeprs2v_ros.registration.methods import make_tracker, weights_file
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker
 
@@ -28,12 +29,24 @@ Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How images are registered: method, settings, weights (empty: the method's own), device, from frame to frame."""
+
+    method: str
+    settings: RegistrationSettings
+    weights: str = ""
+    device: str = "cpu"
+    temporal: bool = True
+
+
+@dataclass(frozen=True)
 class Ready:
-    """All that one volume needs; ``source`` is its file's name and SHA-256."""
+    """All that one volume needs; ``source`` and ``weights``, if a network has any, are the files' names and SHA-256."""
 
     tracker: Tracker
     slicer: Slicer
     source: str
+    weights: str
 
 
 class Preparation:
@@ -49,13 +62,12 @@ class Preparation:
         images: ImageGeometry,
         mask: NDArray[np.bool_] | None,
         mask_frames: int,
-        settings: RegistrationSettings,
-        temporal: bool,
+        recipe: Recipe,
         report: Callable[[BaseException], None],
     ) -> None:
         self._executor, self._images = executor, images
         self._mask, self._mask_frames = mask, mask_frames
-        self._settings, self._temporal, self._report = settings, temporal, report
+        self._recipe, self._report = recipe, report
         self._frames: list[NDArray[np.uint8]] = []
         self._path = ""
         self._finding: Future[NDArray[np.bool_]] | None = None
@@ -105,15 +117,22 @@ class Preparation:
 
     def _load(self, path: str, mask: NDArray[np.bool_]) -> Ready:
         volume = read_volume(path)
-        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        image_from_pixel = self._images.image_from_pixel
-        tracker = Tracker(volume, mask, image_from_pixel, self._settings, self._temporal)
+        image_from_pixel, recipe = self._images.image_from_pixel, self._recipe
+        tracker = make_tracker(
+            recipe.method, volume, mask, image_from_pixel, recipe.temporal, recipe.settings, recipe.weights or None,
+            recipe.device,
+        )  # fmt: skip
+        weights = weights_file(recipe.method, recipe.weights or None)
         slicer = Slicer(tracker.levels[-1].volume, mask, self._images.pixel_size)
         amid = rigid(translation=_middle(volume) - image_centre(mask.shape, image_from_pixel))
         tracker.register_frame(np.zeros(mask.shape, np.uint8), amid)  # compiles what is compiled
         tracker.reset()
         slicer.slice(amid)
-        return Ready(tracker, slicer, f"{Path(path).name} {digest}")
+        return Ready(tracker, slicer, _name_and_digest(Path(path)), _name_and_digest(weights) if weights else "")
+
+
+def _name_and_digest(path: Path) -> str:
+    return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def _middle(volume: Volume) -> Array:

@@ -50,7 +50,7 @@ class Results:
         if verdict.broadcast is not None:
             place = LinkTransform(VOLUME, CORRECTED, inverse(verdict.broadcast))
             self._broadcaster.sendTransform(transform_messages([place], stamp_message(timing.shown)))
-        provenance = Provenance("" if ready is None else ready.source, self._configuration)
+        provenance = Provenance(*(("", "") if ready is None else (ready.source, ready.weights)), self._configuration)
         message = status_message(timing, verdict, tracked, result, self._centre, provenance)
         message.latency_published = timing.since_stamp(self._clock.now().nanoseconds)
         self._status.publish(message)

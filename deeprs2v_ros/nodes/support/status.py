@@ -41,6 +41,7 @@ class Provenance:
     """Name and SHA-256 of what was used."""
 
     volume: str
+    weights: str
     configuration: str
 
 
@@ -72,10 +73,11 @@ def status_message(
         message.covariance = covariance_message(verdict.covariance)
     message.latency_received = timing.since_stamp(timing.received)
     message.latency_transform = timing.since_stamp(timing.transform)
-    message.latency_network = math.nan
-    message.latency_correction = timing.since_stamp(timing.correction)
+    message.latency_correction = message.latency_network = timing.since_stamp(timing.correction)
+    message.latency_network -= math.nan if result is None else result.runtime - result.network_runtime
     message.correction_age = math.nan if verdict.age is None else verdict.age
-    message.volume, message.configuration = provenance.volume, provenance.configuration
+    message.volume, message.weights = provenance.volume, provenance.weights
+    message.configuration = provenance.configuration
     return message
 
 

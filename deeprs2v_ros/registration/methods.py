@@ -1,0 +1,96 @@
+"""The methods of the comparison by name, each as a tracker with the same interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.imaging.volume import Volume
+from deeprs2v_ros.registration.settings import RegistrationSettings
+from deeprs2v_ros.registration.tracker import Registration, Tracker
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method is made of: the shipped ``weights`` it uses, if any, and whether LNCC corrects the result."""
+
+    weights: str | None = None
+    correction: bool = True
+
+
+METHODS = {
+    "itk": Method(),
+    "fvrnet": Method("fvrnet", correction=False),
+    "lncc": Method(),
+    "deeprs2v": Method("correspondence", correction=False),
+    "deeprs2v+lncc": Method("correspondence"),
+}
+
+
+class RegistersFrames(Protocol):
+    """What all methods have in common."""
+
+    def register_frame(self, image: NDArray[np.uint8], tracked: Array, arm: Array | None = None) -> Registration:
+        """See `Tracker`."""
+
+    def reset(self) -> None:
+        """Forget the organ's motion."""
+
+
+DEVICES = ("cpu", "cuda")
+
+LIVE = ("lncc", "deeprs2v+lncc", "deeprs2v")
+"""Methods that keep up with live images."""
+
+
+def weights_file(method: str, weights: str | Path | None) -> Path | None:
+    """The file of the weights that ``method`` uses, ``weights`` or its own; None for one without a network."""
+    chosen = weights or METHODS[method].weights
+    if METHODS[method].weights is None or chosen is None:
+        return None
+    from deeprs2v_ros.network.checkpoint import find_weights
+
+    return find_weights(chosen)
+
+
+def make_tracker(
+    method: str,
+    volume: Volume,
+    mask: NDArray[np.bool_],
+    image_from_pixel: Array,
+    temporal: bool = True,
+    settings: RegistrationSettings | None = None,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+) -> RegistersFrames:
+    """A tracker for ``method``; ``weights`` are a file or a shipped name in place of those that the method has.
+
+    Raises InputError for an unknown method, for weights or a GPU that a method has no use for, for weights that cannot
+    be read, and for frames that they are not for.
+    """
+    if method not in METHODS:
+        raise InputError(f"method: {method!r} is none of {', '.join(METHODS)}")
+    made_of = METHODS[method]
+    if made_of.weights is None:
+        for name, asked in (("weights", weights is not None), ("device cuda", device != "cpu")):
+            if asked:
+                raise InputError(f"{name}: the method {method} has no network")
+    if method == "itk":
+        from deeprs2v_ros.registration.itk import ItkTracker
+
+        return ItkTracker(volume, mask, image_from_pixel, temporal)
+    propose = None
+    if made_of.weights is not None:
+        # torch takes seconds to import, and a cart that uses LNCC alone need not have it.
+        from deeprs2v_ros.network.checkpoint import choose_device, load_weights
+        from deeprs2v_ros.network.prediction import Predictor
+
+        checkpoint = load_weights(weights or made_of.weights)
+        propose = Predictor(checkpoint, volume, mask, image_from_pixel, choose_device(device))
+    return Tracker(volume, mask, image_from_pixel, settings, temporal, propose, made_of.correction)

@@ -1,0 +1,1 @@
+"""How the networks are trained: simulated subjects, pairs of frame and volume, augmentation, the loop; the gate."""

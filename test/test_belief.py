@@ -1,0 +1,99 @@
+"""The belief: what is expected of a pose, how it joins with the image, and how it steers the correction."""
+
+import numpy as np
+import pytest
+from phantoms import CENTRE, cut_frame, displacement, fan, middle_pose, phantom
+
+from deeprs2v_ros.geometry import about, apply, from_motion, inverse, seen_from, to_motion
+from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, surprise
+from deeprs2v_ros.registration.correction import correct, evaluate, on_level
+from deeprs2v_ros.registration.pyramid import build_level
+from deeprs2v_ros.registration.search import hypotheses
+from deeprs2v_ros.registration.settings import OrganMotion
+
+
+def wide(millimetres=10.0, degrees=6.0):
+    return np.diag([millimetres**2] * 3 + [np.radians(degrees) ** 2] * 3)
+
+
+def moved(pose, motion):
+    return pose @ about(CENTRE, from_motion(motion))
+
+
+def task_for(volume, pose, belief, weight, spacing=3.2):
+    level = build_level(volume, fan(), (0.5, 0.5), spacing, 40.0)
+    frame = (fan() * cut_frame(volume, pose) / 255).astype(np.float32)
+    return on_level(level, level.average(frame), CENTRE, belief, weight)
+
+
+def test_the_arm_and_the_organ_add_up():
+    arm = np.diag([3.0, 0.0, 0.0, 0.0, 0.0, 0.04]) ** 2
+    total = expected_covariance(arm, OrganMotion(translation=4.0, rotation=np.degrees(0.03)))
+    np.testing.assert_allclose(np.sqrt(np.diag(total)), [5.0, 4.0, 4.0, 0.03, 0.03, 0.05])
+
+
+def test_information_of_image_and_belief_adds_up():
+    rng = np.random.default_rng(0)
+    first, second = (each @ each.T for each in rng.normal(size=(2, 6, 6)))
+    expected = np.linalg.inv(np.linalg.inv(first) + np.linalg.inv(second))
+    np.testing.assert_allclose(agreed_covariance(first, second), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_a_motion_seen_from_another_point_is_the_same_motion():
+    motion = np.random.default_rng(1).normal(size=6) * 1e-7
+    about_lever = from_motion(seen_from(CENTRE) @ motion)
+    np.testing.assert_allclose(about(-CENTRE, from_motion(motion)), about_lever, atol=1e-11)
+
+
+def test_surprise_counts_standard_deviations():
+    pose = middle_pose(phantom("spheres"))
+    belief = Belief(pose, wide(2.0, 3.0))
+    assert surprise(pose, belief, CENTRE) == pytest.approx(0.0, abs=1e-6)
+    away = moved(pose, [2.0, -2.0, 2.0, *(np.radians(3.0) * np.array([1.0, -1.0, 1.0]))])
+    assert surprise(away, belief, CENTRE) == pytest.approx(1.0, rel=1e-6)
+
+
+def test_the_score_is_lncc_less_the_cost_of_leaving_the_belief():
+    volume = phantom("spheres")
+    pose = middle_pose(volume)
+    belief = Belief(moved(pose, [3.0, -2.0, 1.0, 0.1, -0.2, 0.15]), wide(4.0, 5.0))
+    free = evaluate(task_for(volume, pose, belief, 0.0), pose)
+    bound = evaluate(task_for(volume, pose, belief, 0.02), pose)
+    motion = to_motion(about(-CENTRE, inverse(belief.pose) @ pose))
+    assert free.score == pytest.approx(free.lncc * free.overlap)
+    assert free.score - bound.score == pytest.approx(0.01 * motion @ np.linalg.solve(belief.covariance, motion))
+
+
+def test_a_direction_that_the_image_does_not_show_stays_where_it_is_believed():
+    volume = phantom("columns")  # the same all along z: only depth and turns across it are to be seen
+    truth = middle_pose(volume)
+    sure_of_z = Belief(moved(truth, [4.0, -3.0, 0.0, 0.0, 0.0, 0.0]), np.diag([100.0, 100.0, 0.25, 0.01, 0.01, 0.01]))
+    start = moved(truth, [3.0, -2.0, 6.0, 0.0, 0.0, 0.0])
+    best, _ = correct(task_for(volume, truth, sure_of_z, 0.02), start, 60)
+    off = apply(inverse(truth) @ best.pose, CENTRE) - CENTRE
+    assert np.abs(off[:2]).max() < 0.3
+    assert abs(off[2]) < 0.5
+
+
+def test_a_sure_belief_is_not_left_for_a_higher_summit_and_a_vague_one_is():
+    volume = phantom("spheres")
+    truth = middle_pose(volume)
+    believed = truth @ displacement((6.0, 5.0, -3.0, 0.0, 0.0, 6.0))
+    for deviation, expected in ((0.05, 0.0), (20.0, 8.37)):
+        belief = Belief(believed, wide(deviation, deviation))
+        best, _ = correct(task_for(volume, truth, belief, 0.02), believed, 60)
+        left = np.linalg.norm(apply(best.pose, CENTRE) - apply(believed, CENTRE))
+        assert left == pytest.approx(expected, abs=0.6)
+
+
+def test_hypotheses_lie_where_the_belief_is_least_sure():
+    covariance = wide(1.0, 0.5)
+    covariance[2, 2] = 20.0**2
+    belief = Belief(middle_pose(phantom("spheres")), covariance)
+    prior = moved(belief.pose, [5.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    poses = hypotheses(belief, prior, CENTRE)
+    np.testing.assert_allclose(poses[0], belief.pose)
+    np.testing.assert_allclose(poses[1], prior)
+    offsets = np.array([apply(inverse(belief.pose) @ pose, CENTRE) - CENTRE for pose in poses])
+    assert {round(z) for z in offsets[:, 2]} >= {30, -30}
+    assert len(hypotheses(belief, belief.pose, CENTRE)) == len(poses) - 1

@@ -1,0 +1,73 @@
+"""The gate is learnt: it separates what can be separated, with as few lines as that takes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.registration.gate import Reason, Signals, judge
+from deeprs2v_ros.registration.settings import GateSettings
+from deeprs2v_ros.training.gate_learning import Sample, learn_gate
+
+GOOD = Signals(lncc=0.8, overlap=0.9, margin=0.4, sigma=0.1, surprise=0.8, translation=5.0, rotation=3.0)
+OPEN = GateSettings(
+    minimum_lncc=-1.0, minimum_margin=-np.inf, maximum_sigma=np.inf, maximum_surprise=np.inf
+)  # fmt: skip
+
+
+def samples(count, error, rng, **centres):
+    drawn = []
+    for _ in range(count):
+        values = {name: float(rng.normal(centre, 0.03)) for name, centre in centres.items()}
+        drawn.append(Sample(replace(GOOD, **values), error))
+    return drawn
+
+
+def passing(some, gate):
+    return [judge(sample.signals, gate) is Reason.NONE for sample in some]
+
+
+def test_wrong_results_that_one_signal_gives_away_are_kept_out_and_right_ones_pass():
+    rng = np.random.default_rng(0)
+    right, wrong = samples(300, 0.3, rng, lncc=0.8), samples(100, 12.0, rng, lncc=0.4)
+    gate = learn_gate(right + wrong, OPEN)
+    assert not any(passing(wrong, gate))
+    assert np.mean(passing(right, gate)) > 0.98
+    assert 0.45 < gate.minimum_lncc < 0.75
+
+
+def test_wrong_results_of_two_kinds_need_two_lines():
+    """LNCC alone will not do: on wires, wrong poses can score more than right ones elsewhere."""
+    rng = np.random.default_rng(1)
+    right = samples(300, 0.3, rng, lncc=0.6, sigma=0.15)
+    wires, homogeneous = samples(60, 9.0, rng, lncc=0.8, margin=0.05), samples(60, 9.0, rng, sigma=0.6)
+    gate = learn_gate([*right, *wires, *homogeneous], OPEN)
+    assert not any(passing([*wires, *homogeneous], gate))
+    assert np.mean(passing(right, gate)) > 0.9
+
+
+def test_the_gate_is_left_alone_where_nothing_is_wrong():
+    right = samples(50, 0.3, np.random.default_rng(2), lncc=0.8)
+    assert learn_gate(right, OPEN) == OPEN
+
+
+def test_what_is_implausible_anyway_teaches_nothing():
+    rng = np.random.default_rng(3)
+    right = samples(100, 0.3, rng, lncc=0.5)
+    outside = [Sample(replace(GOOD, lncc=0.45, overlap=0.0), 30.0)] * 50
+    assert learn_gate(right + outside, OPEN) == OPEN
+
+
+def test_a_share_of_wrong_results_may_be_let_pass():
+    rng = np.random.default_rng(4)
+    alike = samples(200, 0.3, rng, lncc=0.8) + samples(2, 9.0, rng, lncc=0.8)
+    assert learn_gate(alike, OPEN, most_wrong=0.02) == OPEN
+
+
+def test_what_cannot_be_separated_is_said():
+    rng = np.random.default_rng(5)
+    alike = [Sample(replace(GOOD, lncc=0.8), error) for error in (0.3, 9.0)] * 20
+    rng.shuffle(alike)
+    with pytest.raises(InputError, match="no lines keep out the 20 wrong results"):
+        learn_gate(alike, OPEN)
