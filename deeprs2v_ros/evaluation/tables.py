@@ -17,6 +17,7 @@ CLOSE = 2.0  # mm: a result that is right
 SUCCESS = 10.0  # mm, the paper's limit for a successful registration
 WRONG = 5.0  # mm, the clinical limit: a result beyond it that was accepted was shown as right and is wrong
 _NONE = "-"
+_NO_SPREAD = 1e-9  # mm or deg: differences of rounding alone
 _SEED = 20241003  # Dunnett's p is an integral found by random sampling
 
 
@@ -147,7 +148,7 @@ def _dunnett(samples: Sequence[Array]) -> list[str]:
     *others, control = samples
     if not others or min(len(sample) for sample in samples) < 2:
         return [_NONE] * len(samples)
-    if sum(np.var(sample) for sample in samples) == 0.0:
+    if max(np.std(sample) for sample in samples) < _NO_SPREAD:
         return [_NONE] * len(samples)
     p_values = dunnett(*others, control=control, random_state=_SEED).pvalue
     return ["<0.001" if p < 0.001 else f"{p:.3f}" for p in p_values] + [_NONE]

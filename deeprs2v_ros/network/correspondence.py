@@ -37,7 +37,7 @@ CELL = 2
 NEIGHBOURHOODS = (12.0, 8.0, 6.0)
 """mm: standard deviation of the neighbourhood of d p in which each step looks for p."""
 
-CELLS = 256
+CELLS = 128
 """Cells of the frame that take part."""
 
 HALF_KNOWN = 0.5

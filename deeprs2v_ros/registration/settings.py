@@ -73,7 +73,7 @@ class RegistrationSettings:
     """The tree. `levels` from coarse to fine."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
-    belief_weight: float = 0.01
+    belief_weight: float = 0.002
     """What one squared standard deviation from the belief costs, twice, in LNCC: 0 ignores it, 1 hardly leaves it."""
     gate: GateSettings = field(default_factory=GateSettings)
     organ: OrganMotion = field(default_factory=OrganMotion)
