@@ -96,4 +96,4 @@ def test_hypotheses_lie_where_the_belief_is_least_sure():
     np.testing.assert_allclose(poses[1], prior)
     offsets = np.array([apply(inverse(belief.pose) @ pose, CENTRE) - CENTRE for pose in poses])
     assert {round(z) for z in offsets[:, 2]} >= {30, -30}
-    assert len(hypotheses(belief, belief.pose, CENTRE)) == len(poses) - 1
+    assert len(hypotheses(belief, belief.pose, CENTRE)) == 1

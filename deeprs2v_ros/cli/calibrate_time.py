@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     centre = image_centre(mask.shape, image_from_pixel)
     try:
         path = ArmPath(times, np.stack([pose for pose, _ in split]))
-        rows = list(tqdm(register(sequence, mask, volume, False), total=len(sequence), unit="frame", disable=None))
+        rows = list(tqdm(register(sequence, mask, volume), total=len(sequence), unit="frame", disable=None))
         accepted = np.array([rows[n].status == ACCEPTED for n in valid])
         stamps = times[accepted]
         registered = np.array([split_pixel_transform(rows[n].world_from_pixel)[0] for n in valid[accepted]])

@@ -28,10 +28,10 @@ LEVELS = tuple(
 )
 """LNCC on the last one only says how well the result fits, and on the one before how sure it is."""
 
-SHORTENED = 0.8
+SHORTENED = 0.9
 """What becomes of the length of a step when the gradient turns back."""
 
-TURN = 7.0
+TURN = 4.0
 """By how much less the descent turns than its gradient says, at the lever of `correction`."""
 
 THREADS = 2
@@ -46,7 +46,7 @@ class Descent(NamedTuple):
     steps: int
 
 
-DESCENTS = (Descent(1.0, 0.01, 400), Descent(0.5, 0.01, 400), Descent(0.25, 0.005, 100), Descent(0.1, 0.003, 60))
+DESCENTS = (Descent(1.0, 0.01, 400), Descent(0.5, 0.01, 400), Descent(0.25, 0.005, 200), Descent(0.1, 0.003, 100))
 
 
 class Moving(NamedTuple):

@@ -56,11 +56,14 @@ def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: Registr
 
 
 def hypotheses(belief: Belief, prior: Array, centre: Array) -> list[Array]:
-    """The believed pose, the prior if that is another, and poses in the directions that the belief is least sure of.
+    """The believed pose, the prior, and poses in the directions that the belief is least sure of.
 
-    These lie at `FAR` standard deviations, both ways, along the `WEAK` widest axes of its covariance.
+    These lie at `FAR` standard deviations, both ways, along the `WEAK` widest axes of its covariance. The prior, if
+    nothing else is believed, is as unsure in all directions, and what the search spreads around it is enough.
     """
-    poses = [belief.pose] if np.array_equal(belief.pose, prior) else [belief.pose, prior]
+    if np.array_equal(belief.pose, prior):
+        return [prior]
+    poses = [belief.pose, prior]
     scale = np.outer(SCALE, SCALE)
     variances, axes = np.linalg.eigh(belief.covariance / scale)
     motions = (FAR * np.sqrt(variances[-WEAK:]) * axes[:, -WEAK:] * SCALE[:, None]).T

@@ -50,7 +50,7 @@ class GateSettings:
     """By what share of its score the result beat the best different one, the last time that several were compared."""
     maximum_sigma: float = 0.22
     """mm: standard deviation in the direction that the image determines least (rotations at a lever of 50 mm)."""
-    maximum_surprise: float = 3.0
+    maximum_surprise: float = 2.4
     """Standard deviations between the result and what a network, or the prior, believed before."""
     maximum_translation: float = 40.0
     """mm between the prior and the result, at the image centre."""
