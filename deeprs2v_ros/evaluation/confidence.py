@@ -83,7 +83,7 @@ def confidence_figure(methods: Sequence[Method]) -> bytes:
             gate = np.mean(accepted), np.mean(kinds(method)[accepted] == 2)
             right.plot(*gate, "o", color=f"C{index}", markersize=7, markeredgecolor="black", clip_on=False, zorder=3)
     right.set(xlim=(0, 1.01), xlabel="coverage: share of frames shown, highest LNCC first")
-    right.set(ylim=(0, None), ylabel=f"risk: share of them wrong (>{WRONG:g} mm)")
+    right.set_ylabel(f"risk: share of them wrong (>{WRONG:g} mm)")
     right.set_title("risk against coverage (circles: the gate)", fontsize=10)
     right.grid(alpha=0.25)
     right.legend(loc="upper left", fontsize=8)
