@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from phantoms import CENTRE, cut_frame, displacement, fan, middle_pose, phantom
+from scipy.stats import multivariate_t
 
 from deeprs2v_ros.geometry import about, apply, from_motion, inverse, seen_from, to_motion
 from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, surprise
-from deeprs2v_ros.registration.correction import correct, evaluate, on_level
+from deeprs2v_ros.registration.correction import TAIL, correct, evaluate, on_level
 from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import hypotheses
 from deeprs2v_ros.registration.settings import OrganMotion
@@ -60,8 +61,29 @@ def test_the_score_is_lncc_less_the_cost_of_leaving_the_belief():
     free = evaluate(task_for(volume, pose, belief, 0.0), pose)
     bound = evaluate(task_for(volume, pose, belief, 0.02), pose)
     motion = to_motion(about(-CENTRE, inverse(belief.pose) @ pose))
+    squared = motion @ np.linalg.solve(belief.covariance, motion)
+    tails = multivariate_t(np.zeros(6), belief.covariance, df=TAIL)
+    log_odds = (tails.logpdf(np.zeros(6)) - tails.logpdf(motion)) * TAIL / (TAIL + 6.0)
     assert free.score == pytest.approx(free.lncc * free.overlap)
-    assert free.score - bound.score == pytest.approx(0.01 * motion @ np.linalg.solve(belief.covariance, motion))
+    assert free.score - bound.score == pytest.approx(0.02 * log_odds)
+    assert free.score - bound.score < 0.01 * squared
+
+
+def test_the_slope_of_the_score_leads_up_to_the_belief():
+    """Where the image says nothing, LNCC is flat, and the gradient is that of the belief's cost alone."""
+    volume = phantom("spheres")
+    pose = middle_pose(volume)
+    belief = Belief(moved(pose, [3.0, -2.0, 1.0, 0.02, -0.03, 0.02]), wide(4.0, 5.0))
+    task = task_for(volume, pose, belief, 0.02)
+    pull = evaluate(task, pose).gradient - evaluate(task._replace(weight=0.0), pose).gradient
+
+    def cost(step):
+        at = moved(pose, step)
+        return evaluate(task._replace(weight=0.0), at).score - evaluate(task, at).score
+
+    steps = 1e-4 * np.eye(6)
+    numeric = np.array([cost(-step) - cost(step) for step in steps]) / 2e-4
+    np.testing.assert_allclose(pull, numeric, rtol=0.1, atol=0.02 * np.abs(numeric).max())
 
 
 def test_a_direction_that_the_image_does_not_show_stays_where_it_is_believed():

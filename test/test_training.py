@@ -21,6 +21,7 @@ from deeprs2v_ros.network.loss import slice_box
 from deeprs2v_ros.network.observation import Observation
 from deeprs2v_ros.training.augmentation import Augmentation
 from deeprs2v_ros.training.clips import ClipFiles, read_clips
+from deeprs2v_ros.training.invention import invent_clip
 from deeprs2v_ros.training.pairs import Pairs, displaced_pair, draw_displacement
 from deeprs2v_ros.training.self_supervision import cut_clip
 from deeprs2v_ros.training.settings import NetworkSettings, RunSettings, TrainingSettings, read_settings
@@ -85,6 +86,31 @@ def test_pairs_are_drawn_anew_each_time_and_alike_for_the_same_seed(clips):
     assert torch.equal(a[1], b[1])
     assert not torch.equal(a[1], c[1])
     assert not torch.equal(a[1], d[1])
+
+
+def test_an_invented_frame_shows_the_plane_at_which_it_is_said_to_be():
+    """Seen with other shadows and speckle, it is still more like its own plane than like those nearby."""
+    own, nearby = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        clip = invent_clip(rng, GRID, 2)
+        for frame, pose in zip(clip.frames, clip.volume_from_centre, strict=True):
+            for found, displacement in ((own, np.eye(4)), (nearby, draw_displacement(rng, 2.0))):
+                moved = torch.from_numpy(pose @ displacement)[None]
+                found.append(float(likeness(frame[None], clip.volume.slice(moved, GRID))))
+    assert np.nanmean(own) > np.nanmean(nearby) + 0.1
+
+
+def test_invented_anatomies_are_all_different_and_alike_for_the_same_seed():
+    one, again, other = (invent_clip(np.random.default_rng(seed), GRID, 1) for seed in (0, 0, 1))
+    assert torch.equal(one.frames, again.frames)
+    assert torch.equal(one.volume.array, again.volume.array)
+    assert not torch.equal(one.volume.array, other.volume.array)
+
+
+def test_a_run_on_inventions_alone_needs_no_clips():
+    observation, _ = next(iter(Pairs([], GRID, 2, 0, invented=1.0)))
+    assert observation.box[:, 1].mean(dim=(1, 2, 3)).min() > 0.02
 
 
 def test_displacements_have_the_range_of_the_paper():
@@ -165,6 +191,7 @@ def test_two_processes_train_one_network(tmp_path):
         ("run: {stepz: 3}", "run: stepz is not a field here"),
         ("run: {steps: many}", "run: steps: must be a int, not 'many'"),
         ("run: {steps: 0}", "run.steps must be positive"),
+        ("run: {invented: 1.5}", "run.invented must be between 0 and 1"),
         ("network: {size: [3, 4]}", "network: size: must be a list of 3"),
         ("network: {architecture: resnet}", "network.architecture is none of"),
         ("data: {train: {first: 0, count: 3}, validate: {first: 2, count: 1}}", "subject 0002 is both trained and"),

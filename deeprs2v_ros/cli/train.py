@@ -11,15 +11,21 @@ import argparse
 import os
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.network.checkpoint import choose_device
 from deeprs2v_ros.registration.methods import DEVICES
 from deeprs2v_ros.training.clips import read_clips, subjects_in
+from deeprs2v_ros.training.invention import invent_clip
 from deeprs2v_ros.training.settings import DataSettings, SubjectSettings, read_settings
 from deeprs2v_ros.training.subjects import is_complete, make_subject
 from deeprs2v_ros.training.training import BEST, LOG, train
+from deeprs2v_ros.training.validation import FRAMES
+
+INVENTED_CLIPS = 4
+"""To validate on as well, where invented anatomies are trained on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
     validation = read_clips(clips_of(folder, data.validate) + list(data.recorded_validate), grid)
     if not clips or not validation:
         raise InputError(f"{arguments.config}: data: nothing to {'validate' if clips else 'train'} on")
+    if settings.run.invented:
+        validation += [invent_clip(np.random.default_rng([seed, 1]), grid, FRAMES) for seed in range(INVENTED_CLIPS)]
     train(settings, clips, validation, arguments.output, device)
     print(f"{arguments.output / BEST}: the weights that validated best; {arguments.output / LOG}: how it went")
 

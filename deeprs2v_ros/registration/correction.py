@@ -39,6 +39,10 @@ WEAKEST, STRONGEST = 1e-4, 1e2
 """Bounds of the damping, as a share of the mean curvature."""
 
 
+TAIL = 4.0
+"""Degrees of freedom of Student's t distribution: so heavy are the tails of a belief."""
+
+
 class Evaluation(NamedTuple):
     """LNCC at a ``pose`` (volume_from_image), and what a step needs.
 
@@ -59,8 +63,8 @@ class Evaluation(NamedTuple):
 class Task(NamedTuple):
     """A frame on a level, for the compiled functions; x (columns,) and y (rows,) are mm from the image centre.
 
-    ``image_from_believed`` (4, 4) is the inverse of the believed pose, ``cost`` (6, 6) the weight of a squared motion
-    from it; see `belief`.
+    ``image_from_believed`` (4, 4) is the inverse of the believed pose, ``precision`` (6, 6) that of the covariance of a
+    motion from it, ``weight`` what that counts against LNCC; see `belief`.
     """
 
     volume: NDArray[np.float32]
@@ -74,7 +78,8 @@ class Task(NamedTuple):
     spacing: float
     frame: NDArray[np.float32]
     image_from_believed: Array
-    cost: Array
+    precision: Array
+    weight: float
 
 
 def on_level(level: Level, frame: NDArray[np.float32], centre: Array, belief: Belief, weight: float) -> Task:
@@ -94,7 +99,8 @@ def on_level(level: Level, frame: NDArray[np.float32], centre: Array, belief: Be
         level.spacing,
         frame,
         inverse(belief.pose),
-        weight * np.linalg.inv(belief.covariance),
+        np.linalg.inv(belief.covariance),
+        weight,
     )
 
 
@@ -119,9 +125,11 @@ def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
     first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
     overlap = mask.sum() / max(task.mask.sum(), 1)
     motion = _motion_from_belief(task, pose)
-    slope = task.cost @ motion
-    score = lncc * overlap - 0.5 * np.sum(motion * slope)
-    return Evaluation(pose, lncc, overlap, score, first - slope, second + task.cost)
+    slope = task.precision @ motion
+    squared = np.sum(motion * slope)
+    score = lncc * overlap - 0.5 * task.weight * TAIL * np.log1p(squared / TAIL)
+    pull = task.weight * TAIL / (TAIL + squared)
+    return Evaluation(pose, lncc, overlap, score, first - pull * slope, second + pull * task.precision)
 
 
 @numba.njit(cache=True, nogil=True)

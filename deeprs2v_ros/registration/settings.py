@@ -73,7 +73,8 @@ class RegistrationSettings:
     """The tree. `levels` from coarse to fine."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
-    belief_weight: float = 0.002
-    """What one squared standard deviation from the belief costs, twice, in LNCC: 0 ignores it, 1 hardly leaves it."""
+    belief_weight: float = 0.005
+    """Twice what a squared standard deviation from a network's belief costs in LNCC, on a plane of one point per mm^2.
+    On coarser planes it is more, as the points that speak against it are fewer."""
     gate: GateSettings = field(default_factory=GateSettings)
     organ: OrganMotion = field(default_factory=OrganMotion)

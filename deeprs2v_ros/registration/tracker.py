@@ -130,9 +130,10 @@ class Tracker:
         self.motion = np.eye(4)
 
     def _tasks(self, averaged: Sequence[NDArray[np.float32]], belief: Belief) -> list[Task]:
-        weight = self.settings.belief_weight
+        # Without a network, what is believed is where the search begins, and no more.
+        weight = 0.0 if self.propose is None else self.settings.belief_weight
         levels = zip(self.levels, averaged, strict=True)
-        return [on_level(level, frame, self.centre, belief, weight) for level, frame in levels]
+        return [on_level(level, frame, self.centre, belief, weight * level.spacing**2) for level, frame in levels]
 
     def _signals(self, prior: Array, belief: Belief, found: Found, covariance: Array) -> Signals:
         registered = found.best.pose

@@ -75,23 +75,24 @@ class Augmentation:
     def _shadows(self, shape: torch.Size) -> Tensor:
         """Factors that darken along the beams, which run down the image and lean by up to 20 degrees.
 
-        The curtain is a smooth random function of where a beam starts; in a box of slices, of both directions across
-        it. Each shadow begins at some depth. A slope of the depth compensation comes on top.
+        The curtain is a random function of where a beam starts, with edges from soft to sharp; in a box of slices, of
+        both directions across it. Each shadow begins at some depth. A slope of the depth compensation comes on top.
         """
         rng = self._rng
         *depth, rows, columns = shape
         slope = rng.normal(scale=0.25)
         y = torch.linspace(-0.5, 0.5, rows)[:, None]
         factor = (slope * y).exp().expand(rows, columns)
-        if rng.random() > 0.7:
+        if rng.random() < 0.15:
             return factor.expand(shape).clone()
         lean = math.tan(math.radians(rng.uniform(-20.0, 20.0))) * rows / columns
         start = torch.linspace(-1.0, 1.0, columns) + 2.0 * lean * y  # (rows, columns), -1 to 1 at no lean
         slices = depth[0] if depth else 1
-        curtain = torch.from_numpy(rng.normal(size=(1, 1, max(slices // 6, 2), rng.integers(4, 14))).astype(np.float32))
+        curtain = torch.from_numpy(rng.normal(size=(1, 1, max(slices // 6, 2), rng.integers(4, 24))).astype(np.float32))
         z = torch.linspace(-1.0, 1.0, slices)[:, None, None].expand(slices, rows, columns)
         where = torch.stack([start.expand(slices, rows, columns) / 1.6, z], dim=-1).reshape(1, -1, 1, 2)
         drawn = functional.grid_sample(curtain, where, mode="bicubic", padding_mode="border", align_corners=True)
-        strength = rng.uniform(0.3, 1.0) * torch.sigmoid(6.0 * (drawn.reshape(slices, rows, columns) - 0.8))
+        edge, rare = 10.0 ** rng.uniform(0.6, 1.7), rng.uniform(0.5, 1.3)
+        strength = rng.uniform(0.3, 1.0) * torch.sigmoid(edge * (drawn.reshape(slices, rows, columns) - rare))
         below = torch.sigmoid(25.0 * (y - rng.uniform(-0.5, 0.2)))
         return (factor * (1.0 - strength * below)).reshape(shape)

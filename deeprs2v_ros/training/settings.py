@@ -63,6 +63,8 @@ class RunSettings:
     """Highest one: it rises during the first tenth of the steps and falls to nothing at the end."""
     reach: float = 2.2
     """Displacements up to this multiple of the paper's."""
+    invented: float = 0.0
+    """Share of the pairs that show invented anatomies."""
     validate_every: int = 250
     patience: int = 6
     """Validations without a better one after which training stops."""
@@ -109,6 +111,8 @@ def _check(settings: TrainingSettings, path: Path) -> None:
     for name, value in positive.items():
         if not value > 0:
             raise InputError(f"{path}: {name} must be positive, not {value}")
+    if not 0.0 <= run.invented <= 1.0:
+        raise InputError(f"{path}: run.invented must be between 0 and 1, not {run.invented}")
     train, validate = (
         {f"{seed:04d}" for seed in range(part.first, part.first + part.count)} | {clip.subject for clip in recorded}
         for part, recorded in (

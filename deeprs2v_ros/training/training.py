@@ -103,7 +103,7 @@ def train(
     begin = progress.resume(network, optimizer, schedule) if progress.exists else 0
     objective = team.wrap(Objective(network, grid))
     # Every process, and every part of a run that was cut off, draws pairs of its own.
-    pairs = iter(Pairs(clips, grid, run.batch, run.seed + 1000 * team.rank + 7919 * begin, run.reach))
+    pairs = iter(Pairs(clips, grid, run.batch, run.seed + 1000 * team.rank + 7919 * begin, run.reach, run.invented))
     torch.manual_seed(run.seed + team.rank + begin)
     losses: list[float] = []
     began = perf_counter()

@@ -16,7 +16,7 @@ from deeprs2v_ros.training.clips import Clip
 from deeprs2v_ros.training.pairs import draw_displacement
 
 SCALES = (1.0, 2.0)
-FRAMES = 8
+FRAMES = 6
 """Of each clip."""
 BREATH = 12.0
 """mm that the organ moves in closed loop."""
