@@ -22,6 +22,7 @@ drift.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,6 +44,9 @@ CELLS = 128
 
 HALF_KNOWN = 0.5
 """Share of a cell's points that have to be known."""
+
+REACH = (15.0, 15.0, 9.0)
+"""mm: standard deviation of where a cell is found, from where it is expected, along x, y, z."""
 
 CERTAIN = 0.95
 """Visibility of what is seen best: anything may be an artefact, or gone."""
@@ -102,12 +106,14 @@ class CorrespondenceNetwork(nn.Module):
         frame, box = (functional.normalize(each.flatten(2), dim=1) for each in (frame, box))
         frame = frame.gather(2, chosen[:, None].expand(-1, frame.shape[1], -1))
         weight = weight.gather(1, chosen)
-        likeness = (self.log_temperature.exp() * (frame.mT @ box - 1.0)).exp()
-        share = known.flatten(1)[..., None] / known.sum((1, 2, 3)).clamp(min=1)[:, None, None]
-        by_chance = (likeness @ share).clamp(min=1e-20)
-        seen = CERTAIN * weight[..., None] * visible.flatten(1)[:, None]
-        evidence = 1.0 + seen * (likeness / by_chance - 1.0)
-        return Correspondences(evidence.unflatten(2, known.shape[1:]), weight, self.cells[chosen], known)
+        cells = self.cells[chosen]
+        likeness = (self.log_temperature.exp() * (frame.mT @ box - 1.0)).exp().unflatten(2, known.shape[1:])
+        visible = visible[:, None]
+        # Of what can be seen where the cell may be, how much is like it?
+        found, there = (nearby(each, cells, REACH, self.coarse) for each in (likeness * visible, visible))
+        by_chance = (found / there.clamp(min=1e-6)).clamp(min=1e-20)
+        evidence = 1.0 + CERTAIN * weight[..., None, None, None] * visible * (likeness / by_chance - 1.0)
+        return Correspondences(evidence, weight, cells, known)
 
     def _encode_slices(self, box: Tensor) -> Tensor:
         """Features (batch, channels, z, y, x) of the box at its cells, encoded plane by plane."""
@@ -154,7 +160,7 @@ def consensus(found: Correspondences, coarse: Grid) -> Tensor:
         places = torch.einsum("bnij,bpj->bnpi", transforms[..., :3, :3], found.cells) + transforms[..., None, :3, 3]
         index, inside = flat_index(coarse.index(places).round().div(size, rounding_mode="floor"), grid)
         of_cell = evidence[0, 0].numel() * torch.arange(cells, device=device)
-        value = evidence.flatten(1).gather(1, (index + of_cell).flatten(1)).reshape(index.shape).log()
+        value = evidence.flatten(1).gather(1, (index + of_cell).flatten(1)).reshape(index.shape).clamp(min=1e-9).log()
         score = torch.where(inside, value, 0.0).sum(-1)
         score = score - 0.5 * (motions / torch.tensor(PRIOR, device=device)).square().sum(-1)
         elite = motions.gather(1, score.topk(ELITE, dim=1).indices[..., None].expand(-1, -1, 6))
@@ -171,29 +177,32 @@ def flat_index(index: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
 
 
 def soft_argmax(evidence: Tensor, expected: Tensor, neighbourhood: float, coarse: Grid) -> tuple[Tensor, Tensor]:
-    """Where each cell is near ``expected`` (batch, p, 3): the mean of that, less expected, and its scatter (.., 3, 3).
-
-    The neighbourhood is a Gaussian, so moments are taken along one axis after the other.
-    """
-    moments = evidence
-    for axis in range(3):
-        offset = coarse.axis(axis).to(expected.device) - expected[..., axis, None]
-        squared = offset**2
-        near = torch.exp(-0.5 * (squared - squared.amin(-1, keepdim=True)) / neighbourhood**2)
-        powers = torch.stack([near, near * offset, near * squared], dim=-1)  # (batch, p, along axis, power)
-        shape = moments.shape
-        # The axis is the last one of the grid; its powers go to the front, after batch and p.
-        moments = (moments.flatten(2, -2) @ powers).unflatten(2, shape[2:-1]).movedim(-1, 2)
-    total = moments[:, :, 0, 0, 0]  # powers of z, y, x
+    """Where a cell is near ``expected`` (batch, p, 3): the mean of that, less expected, and its scatter (.., 3, 3)."""
+    moments = nearby(evidence, expected, (neighbourhood,) * 3, coarse, powers=3)
+    total = moments[..., :1, 0, 0]
     first, second = (
-        [[0, 0, 1], [0, 1, 0], [1, 0, 0]],
-        [[0, 0, 2], [0, 1, 1], [1, 0, 1], [0, 2, 0], [1, 1, 0], [2, 0, 0]],
+        ((0, 0, 1), (0, 1, 0), (1, 0, 0)),
+        ((0, 0, 2), (0, 1, 1), (1, 0, 1), (0, 2, 0), (1, 1, 0), (2, 0, 0)),
     )
-    mean, square = (
-        torch.stack([moments[:, :, z, y, x] for z, y, x in each], dim=-1) / total[..., None] for each in (first, second)
-    )
+    mean, square = (torch.stack([moments[..., z, y, x] for z, y, x in each], -1) / total for each in (first, second))
     full = square[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].unflatten(-1, (3, 3))
     return mean, full - mean[..., :, None] * mean[..., None, :]
+
+
+def nearby(field: Tensor, centres: Tensor, deviations: Sequence[float], coarse: Grid, powers: int = 1) -> Tensor:
+    """Sums of a ``field`` (batch, p or 1, z, y, x) over a Gaussian neighbourhood of each of ``centres`` (batch, p, 3).
+
+    Returns (batch, p, powers, powers, powers), the sums times powers of the offset along z, y, x. A Gaussian is a
+    product: the sums are taken along one axis after the other.
+    """
+    for axis, deviation in enumerate(deviations):
+        offset = coarse.axis(axis).to(centres.device) - centres[..., axis, None]
+        squared = offset**2
+        near = torch.exp(-0.5 * (squared - squared.amin(-1, keepdim=True)) / deviation**2)
+        weights = torch.stack([near, near * offset, near * squared][:powers], dim=-1)
+        # The axis is the field's last one; its powers go to the front, after batch and p.
+        field = (field.flatten(2, -2) @ weights).unflatten(2, field.shape[2:-1]).movedim(-1, 2)
+    return field
 
 
 def normal_equations(
@@ -220,22 +229,21 @@ def normal_equations(
 
 
 def matching_loss(found: Correspondences, truth: Tensor, grid: Grid) -> Tensor:
-    """Cross-entropy of the correspondences against the true ones, scalar; ``truth`` is d (batch, 4, 4).
+    """Mean log evidence against the true correspondences, scalar; ``truth`` is d (batch, 4, 4).
 
     The true place lies between eight cells of the box, which share it as in trilinear interpolation. Frame cells whose
-    true place is not known to the box take no part.
+    true place is not known to the box take no part. Minus the loss is how much (nats) a cell says about its place.
     """
     coarse = Grid(CELL * grid.spacing, tuple(count // CELL for count in grid.size))
     target = coarse.index(found.cells @ truth[:, :3, :3].mT + truth[:, None, :3, 3])
     low = target.floor()
     share = target - low
     evidence, known = found.evidence.flatten(2), found.known.flatten(1)
-    log_sum = evidence.sum(-1).log()
-    total, weight = torch.zeros_like(log_sum), torch.zeros_like(log_sum)
+    total, weight = torch.zeros_like(found.weight), torch.zeros_like(found.weight)
     for corner in torch.cartesian_prod(*[torch.arange(2.0, device=truth.device)] * 3):
         index, inside = flat_index(low + corner, coarse)
         part = torch.where(corner > 0, share, 1.0 - share).prod(-1) * inside * known.gather(1, index)
-        total = total + part * (evidence.gather(2, index[..., None])[..., 0].log() - log_sum)
+        total = total + part * evidence.gather(2, index[..., None])[..., 0].clamp(min=1e-9).log()
         weight = weight + part
     used = (weight > 0.99) & (found.weight > 0)
     return -(total * used).sum() / used.sum().clamp(min=1)
