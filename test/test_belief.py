@@ -6,7 +6,7 @@ from phantoms import CENTRE, cut_frame, displacement, fan, middle_pose, phantom
 from scipy.stats import multivariate_t
 
 from deeprs2v_ros.geometry import about, apply, from_motion, inverse, seen_from, to_motion
-from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, surprise
+from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, joined, surprise
 from deeprs2v_ros.registration.correction import TAIL, correct, evaluate, on_level
 from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import hypotheses
@@ -24,7 +24,7 @@ def moved(pose, motion):
 def task_for(volume, pose, belief, weight, spacing=3.2):
     level = build_level(volume, fan(), (0.5, 0.5), spacing, 40.0)
     frame = (fan() * cut_frame(volume, pose) / 255).astype(np.float32)
-    return on_level(level, level.average(frame), CENTRE, belief, weight)
+    return on_level(level, level.average(frame), level.mask, CENTRE, belief, weight / level.spacing)
 
 
 def test_the_arm_and_the_organ_add_up():
@@ -44,6 +44,16 @@ def test_a_motion_seen_from_another_point_is_the_same_motion():
     motion = np.random.default_rng(1).normal(size=6) * 1e-7
     about_lever = from_motion(seen_from(CENTRE) @ motion)
     np.testing.assert_allclose(about(-CENTRE, from_motion(motion)), about_lever, atol=1e-11)
+
+
+def test_two_beliefs_join_where_each_is_sure():
+    """Along x the proposal is sure, along y the prior; where both are, it is in between."""
+    pose = middle_pose(phantom("spheres"))
+    proposal = Belief(pose, np.diag([0.01, 100.0, 1.0, 1e-4, 1e-4, 1e-4]) ** 2)
+    prior = Belief(moved(pose, [4.0, 4.0, 4.0, 0.0, 0.0, 0.0]), np.diag([100.0, 0.01, 1.0, 1.0, 1.0, 1.0]) ** 2)
+    both = joined(proposal, prior, CENTRE)
+    np.testing.assert_allclose(apply(inverse(pose) @ both.pose, CENTRE) - CENTRE, [0.0, 4.0, 2.0], atol=1e-3)
+    np.testing.assert_allclose(np.sqrt(np.diag(both.covariance))[:3], [0.01, 0.01, np.sqrt(0.5)], rtol=1e-3)
 
 
 def test_surprise_counts_standard_deviations():

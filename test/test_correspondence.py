@@ -5,13 +5,7 @@ import pytest
 import torch
 from networks import GRID
 
-from deeprs2v_ros.network.correspondence import (
-    CorrespondenceNetwork,
-    Correspondences,
-    consensus,
-    matching_loss,
-    soft_argmax,
-)
+from deeprs2v_ros.network.correspondence import CorrespondenceNetwork, Correspondences, consensus, matching_loss
 from deeprs2v_ros.network.observation import Grid, Observation
 from deeprs2v_ros.network.rigid import from_motion, inverse, to_motion
 
@@ -29,14 +23,10 @@ def known(network, motions, blind=0.0, sharpness=3.0):
     truth = from_motion(motions)
     cells = network.cells.expand(len(motions), -1, -1)
     target = cells @ truth[:, :3, :3].mT + truth[:, None, :3, 3]
-    places = network.coarse.points.reshape(-1, 3)
-    likeness = torch.exp(-0.5 * torch.cdist(target, places.expand(len(motions), -1, -1)).square() / sharpness**2)
-    evidence = 0.05 + 0.95 * likeness / likeness.mean(-1, keepdim=True).clamp(min=1e-6)
-    evidence[:, : int(blind * evidence.shape[1])] = 1.0
-    inside = (target.abs() <= places.abs().amax(0)).all(-1)
-    shape = network.coarse.size[::-1]
-    shown = torch.ones(len(motions), *shape, dtype=torch.bool)
-    return Correspondences(evidence.unflatten(2, shape), inside.float(), cells, shown), truth
+    logits = -0.5 * torch.cdist(target, network.places.expand(len(motions), -1, -1)).square() / sharpness**2
+    logits[:, : int(blind * logits.shape[1])] = 0.0
+    inside = (target.abs() <= network.places.abs().amax(0)).all(-1)
+    return Correspondences(logits, inside.float(), cells, network.places), truth
 
 
 def off(estimate, truth):
@@ -84,33 +74,6 @@ def test_every_gradient_is_finite_even_if_nothing_is_known(frame_known):
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
-
-
-def test_where_a_cell_is_agrees_with_a_plain_sum_over_all_places(network):
-    found, truth = known(network, MOTIONS)
-    expected = found.cells @ truth[:, :3, :3].mT + truth[:, None, :3, 3] + torch.tensor([3.0, -2.0, 1.0])
-    mean, scatter = soft_argmax(found.evidence, expected, 8.0, network.coarse)
-    offset = network.coarse.points.reshape(-1, 3) - expected[..., None, :]
-    weight = found.evidence.flatten(2) * torch.exp(-0.5 * offset.square().sum(-1) / 8.0**2)
-    weight = weight / weight.sum(-1, keepdim=True)
-    plain = (weight[..., None] * offset).sum(2)
-    square = torch.einsum("bpq,bpqi,bpqj->bpij", weight, offset, offset)
-    inside = found.weight > 0
-    torch.testing.assert_close(mean[inside], plain[inside], atol=2e-3, rtol=1e-3)
-    whole = square - plain[..., :, None] * plain[..., None, :]
-    torch.testing.assert_close(scatter[inside], whole[inside], atol=0.02, rtol=1e-3)
-
-
-def test_what_the_volume_does_not_know_is_neither_likely_nor_unlikely():
-    torch.manual_seed(3)
-    network = CorrespondenceNetwork(GRID, channels=8).eval()
-    box = torch.rand(1, 2, 8, 16, 20)
-    box[:, 1] = 1.0
-    box[..., 10:] = 0.0
-    found = network.correspond(Observation(torch.rand(1, 2, 16, 20).round(), box))
-    assert (found.evidence[..., 5:] == 1.0).all()
-    assert (found.evidence[..., :5] > 0.0).all()
-    assert not found.known[..., 5:].any()
 
 
 def test_the_same_input_gives_the_same_output():

@@ -42,11 +42,6 @@ class Grid:
         count = self.size[index]
         return self.spacing * (torch.arange(count, dtype=torch.float32) - (count - 1) / 2.0)
 
-    def index(self, points: Tensor) -> Tensor:
-        """Where ``points`` (..., 3), mm, lie among those of the grid: x, y, z, counted from 0."""
-        size = torch.tensor(self.size, device=points.device)
-        return points / self.spacing + (size - 1) / 2.0
-
     @cached_property
     def points(self) -> Tensor:
         """All points (z, y, x, 3), mm."""

@@ -17,6 +17,9 @@ from deeprs2v_ros.registration.pyramid import sample_volume
 PASSES = 2
 """The second look starts where the first one ended, so that the box is centred on the plane."""
 
+DOUBT = 2.0
+"""Factor on a network's standard deviations: it is less sure of what it was not trained on."""
+
 LEAST_INSIDE, LEAST_FILLED = 0.7, 0.05
 """Share of a frame's valid area that the grid has to hold, and share of the grid that the frame has to fill."""
 
@@ -62,7 +65,7 @@ class Predictor:
         correction, covariance = (each[0].double().cpu().numpy() for each in (correction, covariance))
         # In single precision the rotation is one to seven digits: not enough to be composed with poses for ever.
         u, _, vt = np.linalg.svd(correction[:3, :3])
-        return rigid(u @ vt, correction[:3, 3]), 0.5 * (covariance + covariance.T)
+        return rigid(u @ vt, correction[:3, 3]), 0.5 * DOUBT**2 * (covariance + covariance.T)
 
     def _check_size(self, name: str) -> None:
         """Refuse frames of a size that the weights are not for."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deeprs2v_ros.geometry import Array, about, inverse, to_motion
+from deeprs2v_ros.geometry import Array, about, from_motion, inverse, to_motion
 from deeprs2v_ros.registration.settings import OrganMotion
 
 
@@ -43,6 +43,14 @@ def expected_covariance(arm: Array | None, organ: OrganMotion) -> Array:
 def agreed_covariance(image: Array, belief: Array) -> Array:
     """Covariance (6, 6) of the posterior of two independent measurements, ``(S^-1 + P^-1)^-1``; S may be singular."""
     return image - image @ np.linalg.solve(belief + image, image)
+
+
+def joined(proposed: Belief, prior: Belief, centre: Array) -> Belief:
+    """What is believed after both: the product of two Gaussians, about the ``proposed`` pose."""
+    to_prior = to_motion(about(-centre, inverse(proposed.pose) @ prior.pose))
+    share = np.linalg.solve(proposed.covariance + prior.covariance, to_prior)
+    pose = proposed.pose @ about(centre, from_motion(proposed.covariance @ share))
+    return Belief(pose, agreed_covariance(proposed.covariance, prior.covariance))
 
 
 def surprise(pose: Array, belief: Belief, centre: Array) -> float:

@@ -82,16 +82,23 @@ class Task(NamedTuple):
     weight: float
 
 
-def on_level(level: Level, frame: NDArray[np.float32], centre: Array, belief: Belief, weight: float) -> Task:
+def on_level(
+    level: Level,
+    frame: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+    centre: Array,
+    belief: Belief,
+    weight: float,
+) -> Task:
     """Put ``frame``, on the lattice of ``level``, to the task; ``centre`` (3,) is the image centre in the image, mm.
 
-    ``weight`` is what one squared standard deviation from the ``belief`` costs, twice, in LNCC.
+    Only where it is ``visible`` is it compared. ``weight`` is that of the ``belief`` for each mm between points.
     """
     return Task(
         level.volume.array,
         level.volume.voxel_from_volume,
         level.lattice.image_from_lattice,
-        level.mask,
+        visible,
         level.lattice.x - np.float32(centre[0]),
         level.lattice.y - np.float32(centre[1]),
         centre,
@@ -100,7 +107,7 @@ def on_level(level: Level, frame: NDArray[np.float32], centre: Array, belief: Be
         frame,
         inverse(belief.pose),
         np.linalg.inv(belief.covariance),
-        weight,
+        weight * level.spacing,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deeprs2v_ros.imaging.beams import Beams
 from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume
 from deeprs2v_ros.imaging.volume import Volume
 
@@ -28,7 +29,8 @@ a whole coarse voxel off the volume's border; values carried outwards by about a
 class Level:
     """One level: the volume, the frame's lattice, and the LNCC ``window`` in lattice points.
 
-    ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it.
+    ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it,
+    ``beams`` are those that made the frame.
     """
 
     volume: SampledVolume
@@ -36,6 +38,7 @@ class Level:
     inside: NDArray[np.float32]
     mask: NDArray[np.bool_]
     window: int
+    beams: Beams
 
     @property
     def spacing(self) -> float:
@@ -46,6 +49,10 @@ class Level:
         """Average a ``frame`` (rows, columns), zero outside its mask, on the lattice."""
         averaged = cv2.resize(frame, self.lattice.shape[::-1], interpolation=cv2.INTER_AREA)
         return np.divide(averaged, self.inside, out=np.zeros_like(averaged), where=self.mask)
+
+    def visible(self, averaged: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Where an ``averaged`` frame shows anatomy: in its mask, and not at the edges of shadows."""
+        return self.mask & ~self.beams.shadows(averaged)
 
 
 def build_level(
@@ -62,7 +69,8 @@ def build_level(
     lattice = Lattice((rows, columns), tuple(step), tuple((step - pixel_size) / 2))
     inside = cv2.resize(mask.astype(np.float32), lattice.shape[::-1], interpolation=cv2.INTER_AREA)
     points = max(3, int(window / step[0]) // 2 * 2 + 1)
-    return Level(sample_volume(volume, spacing), lattice, inside, inside >= FULLY_INSIDE, points)
+    whole = inside >= FULLY_INSIDE
+    return Level(sample_volume(volume, spacing), lattice, inside, whole, points, Beams(whole, step[0]))
 
 
 def sample_volume(volume: Volume, spacing: float) -> SampledVolume:

@@ -62,9 +62,9 @@ class GateSettings:
 class OrganMotion:
     """How far the organ may have moved since its motion was last found: standard deviations."""
 
-    translation: float = 10.0
+    translation: float = 6.0
     """mm along each axis of the image."""
-    rotation: float = 6.0
+    rotation: float = 4.0
     """Degrees about each."""
 
 
@@ -73,8 +73,8 @@ class RegistrationSettings:
     """The tree. `levels` from coarse to fine."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
-    belief_weight: float = 0.005
-    """Twice what a squared standard deviation from a network's belief costs in LNCC, on a plane of one point per mm^2.
-    On coarser planes it is more, as the points that speak against it are fewer."""
+    belief_weight: float = 0.0125
+    """Twice what a squared standard deviation from the belief costs in LNCC, for each mm between the points of a plane:
+    the coarser it is, the fewer points speak against the belief."""
     gate: GateSettings = field(default_factory=GateSettings)
     organ: OrganMotion = field(default_factory=OrganMotion)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, surprise
+from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, joined, surprise
 from deeprs2v_ros.registration.correction import Task, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.pyramid import build_level
@@ -102,12 +102,13 @@ class Tracker:
         belief = Belief(prior, expected_covariance(arm, self.settings.organ))
         frame = self.mask * image * np.float32(1 / 255)
         averaged = [level.average(frame) for level in self.levels]
+        visible = [level.visible(each) for level, each in zip(self.levels, averaged, strict=True)]
 
-        before, network_runtime = evaluate(self._tasks(averaged, belief)[-1], prior), np.nan
+        before, network_runtime = evaluate(self._tasks(averaged, visible, belief)[-1], prior), np.nan
         if self.propose is not None and before.overlap > WORTH_A_LOOK:
-            belief = self.propose(image, prior)
+            belief = joined(self.propose(image, prior), belief, self.centre)
             network_runtime = perf_counter() - began
-        tasks = self._tasks(averaged, belief)
+        tasks = self._tasks(averaged, visible, belief)
         if self.correction:
             found = search(tasks, hypotheses(belief, prior, self.centre), self.settings)
             covariance = agreed_covariance(pose_covariance(tasks[-2], found.best.pose), belief.covariance)
@@ -129,11 +130,12 @@ class Tracker:
         """Forget the organ's motion."""
         self.motion = np.eye(4)
 
-    def _tasks(self, averaged: Sequence[NDArray[np.float32]], belief: Belief) -> list[Task]:
-        # Without a network, what is believed is where the search begins, and no more.
-        weight = 0.0 if self.propose is None else self.settings.belief_weight
-        levels = zip(self.levels, averaged, strict=True)
-        return [on_level(level, frame, self.centre, belief, weight * level.spacing**2) for level, frame in levels]
+    def _tasks(
+        self, averaged: Sequence[NDArray[np.float32]], visible: Sequence[NDArray[np.bool_]], belief: Belief
+    ) -> list[Task]:
+        weight = self.settings.belief_weight
+        levels = zip(self.levels, averaged, visible, strict=True)
+        return [on_level(level, frame, seen, self.centre, belief, weight) for level, frame, seen in levels]
 
     def _signals(self, prior: Array, belief: Belief, found: Found, covariance: Array) -> Signals:
         registered = found.best.pose

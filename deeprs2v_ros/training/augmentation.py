@@ -18,9 +18,6 @@ from torch.nn import functional
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.network.observation import Observation
 
-LEAST_KEPT = 0.35
-"""Share of what is known that has to be left after cropping."""
-
 
 class Augmentation:
     """Augments pairs; everything is drawn from ``seed``."""
@@ -54,19 +51,18 @@ class Augmentation:
         return frame, box, sign[:, None] * correction * sign
 
     def _cropped(self, observed: Tensor) -> Tensor:
-        """Leave away what lies beyond random planes, so that nothing can be made of where frame and volume end."""
+        """Leave away what lies beyond a random line, plumb or nearly so, or below some depth."""
         rng = self._rng
-        *depth, rows, columns = observed.shape[1:]
-        axes = [torch.linspace(-1.0, 1.0, count) for count in (*depth, rows, columns)]
-        points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-        kept = torch.ones(points.shape[:-1])
-        for _ in range(rng.integers(0, 4)):
-            normal = rng.normal(size=points.shape[-1])
-            normal /= np.linalg.norm(normal)
-            kept *= points @ torch.from_numpy(normal.astype(np.float32)) < rng.uniform(0.1, 0.8)
-        known = observed[1] > 0
-        # A cut that leaves little to see is not made.
-        return observed * kept if (known * kept).sum() > LEAST_KEPT * known.sum() else observed
+        *_, rows, columns = observed.shape
+        x = torch.arange(columns) / columns - 0.5
+        y = torch.arange(rows)[:, None] / rows - 0.5
+        kept = torch.ones(rows, columns)
+        if rng.random() < 0.3:
+            side, place, lean = rng.choice([-1.0, 1.0]), rng.uniform(0.1, 0.35), rng.uniform(-0.3, 0.3)
+            kept *= (side * x + lean * y < place).float()
+        if rng.random() < 0.2:
+            kept *= (y < rng.uniform(0.05, 0.4)).float()
+        return observed * kept
 
     def _restyled(self, observed: Tensor) -> Tensor:
         """Other gain, compression, depth compensation, speckle, noise and shadows, where something is known."""

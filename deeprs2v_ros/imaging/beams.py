@@ -1,0 +1,91 @@
+"""The beams of a probe in an image, and the shadows that fall along them.
+
+A rib, gas or a lost contact darkens all that lies behind it. Seen from elsewhere the shadow falls elsewhere, so it must
+not be taken for anatomy: its edges are long, straight and strong, and draw every similarity to where two shadows match.
+They are told apart by following the beams. What lies along a beam is anatomy and speckle, which change from point to
+point; a shadow changes only from beam to beam.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import theilslopes
+
+RUN = 30.0
+"""mm along a beam over which a shadow stays the same."""
+
+ACROSS = 12.0
+"""mm: side of the surroundings of a point, in which its variation along and across the beams is compared."""
+
+SHADOW = 0.15
+"""Share of the variation that stays the same along the beams, from which on it is a shadow's."""
+
+FLAT = 1e-5
+"""Variance of intensity, between 0 and 1, that is never a shadow's."""
+
+
+class Beams:
+    """The beams through the valid area ``mask`` (rows, columns) of frames whose points are ``spacing`` mm apart.
+
+    The sides of the area are its first and last beam, whether parallel or not; between them beams are evenly spread.
+    """
+
+    def __init__(self, mask: NDArray[np.bool_], spacing: float) -> None:
+        self._mask = mask
+        self._run, self._across = (max(3, round(length / spacing) | 1) for length in (RUN, ACROSS))
+        rows, columns = mask.shape
+        left, right = _sides(mask)
+        width = np.maximum(right - left, 1.0)
+        beams, row = np.arange(columns) / max(columns - 1, 1), np.arange(rows)[:, None]
+        ones = np.ones((rows, columns))
+        self._image_of_beam = [m.astype(np.float32) for m in (left + width * beams, ones * row)]
+        self._beam_of_image = [
+            m.astype(np.float32) for m in ((np.arange(columns) - left) / width * (columns - 1), ones * row)
+        ]
+        self._known = self._along(mask.astype(np.float32)) > 0.99
+
+    def shadows(self, frame: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Where the edges of shadows are in a ``frame`` (rows, columns) of intensities from 0 to 1."""
+        known = self._known.astype(np.float32)
+        lines = self._along(frame)
+        persistent = _variance(_mean(lines, known, (1, self._run)), known, (self._across, 1))
+        total = _variance(lines, known, (self._across, self._across))
+        found = ((persistent > SHADOW * total + FLAT) & self._known).astype(np.float32)
+        return cv2.remap(found, *self._beam_of_image, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) > 0.5
+
+    def _along(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The ``frame`` with one beam in each column."""
+        return cv2.remap(frame, *self._image_of_beam, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _sides(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Column of the left and of the right side in each row (rows, 1): straight lines through the mask's ends.
+
+    From the top to where it is widest; below that a fan ends in an arc. Columns, where that gives no sensible lines.
+    """
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.arange(mask.shape[1])
+    first = np.where(mask, columns, mask.shape[1]).min(axis=1)[rows]
+    last = np.where(mask, columns, -1).max(axis=1)[rows]
+    widest = len(rows) - int(np.argmax((last - first)[::-1]))
+    depth = np.arange(mask.shape[0])[:, None]
+    straight = np.zeros(depth.shape), np.full(depth.shape, mask.shape[1] - 1.0)
+    if widest < 3:
+        return straight
+    lines = [theilslopes(side[:widest], rows[:widest]) for side in (first, last)]
+    left, right = (line.intercept + line.slope * depth for line in lines)
+    return (left, right) if (right - left)[rows].min() > 2.0 else straight
+
+
+def _mean(values: NDArray[np.float32], known: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Mean of known values over ``size`` (columns, rows) around each point."""
+    total, weight = (
+        cv2.boxFilter(each, -1, size, normalize=True, borderType=cv2.BORDER_CONSTANT)
+        for each in (values * known, known)
+    )
+    return total / np.maximum(weight, np.float32(1e-3))
+
+
+def _variance(values: NDArray[np.float32], known: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.maximum(_mean(values * values, known, size) - _mean(values, known, size) ** 2, np.float32(0.0))
