@@ -17,7 +17,7 @@ from deeprs2v_ros.registration.pyramid import sample_volume
 PASSES = 2
 """The second look starts where the first one ended, so that the box is centred on the plane."""
 
-DOUBT = 2.0
+DOUBT = 3.0
 """Factor on a network's standard deviations: it is less sure of what it was not trained on."""
 
 LEAST_INSIDE, LEAST_FILLED = 0.7, 0.05

@@ -73,7 +73,7 @@ class RegistrationSettings:
     """The tree. `levels` from coarse to fine."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
-    belief_weight: float = 0.0125
+    belief_weight: float = 0.0075
     """Twice what a squared standard deviation from the belief costs in LNCC, for each mm between the points of a plane:
     the coarser it is, the fewer points speak against the belief."""
     gate: GateSettings = field(default_factory=GateSettings)

@@ -106,7 +106,8 @@ class Tracker:
 
         before, network_runtime = evaluate(self._tasks(averaged, visible, belief)[-1], prior), np.nan
         if self.propose is not None and before.overlap > WORTH_A_LOOK:
-            belief = joined(self.propose(image, prior), belief, self.centre)
+            proposed = self.propose(image, prior)
+            belief = joined(proposed, belief, self.centre) if self.correction else proposed
             network_runtime = perf_counter() - began
         tasks = self._tasks(averaged, visible, belief)
         if self.correction:
