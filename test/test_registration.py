@@ -119,7 +119,7 @@ def test_plane_outside_the_volume_is_out_of_volume(tracker, spheres):
 def test_frame_half_outside_the_volume_is_still_registered(tracker, spheres):
     truth = middle_pose(spheres, (55, 0, 0, 0, 0, 0))
     result = tracker.register_frame(cut_frame(spheres, truth), truth @ displacement((6, -5, 3, 3, 2, -5)))
-    assert result.signals.overlap < 0.75
+    assert result.signals.overlap < 0.8  # of what is visible: the frame's dark side counts as a shadow
     assert errors(truth, result.registered)[0] < 0.3
 
 
