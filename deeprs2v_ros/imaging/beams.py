@@ -33,7 +33,6 @@ class Beams:
     """
 
     def __init__(self, mask: NDArray[np.bool_], spacing: float) -> None:
-        self._mask = mask
         self._run, self._across = (max(3, round(length / spacing) | 1) for length in (RUN, ACROSS))
         rows, columns = mask.shape
         left, right = _sides(mask)

@@ -1,8 +1,8 @@
 """What is believed of a pose before LNCC has its say: from the arm and the last motion, or from a network.
 
 The correction climbs the posterior. LNCC is a log likelihood up to a factor: the number of points that speak for
-themselves, which is the smaller the coarser the plane. A network's belief has heavier tails than a Gaussian, since it
-may be plainly wrong: Student's t distribution with n degrees of freedom. So a pose scores
+themselves, which is the smaller the coarser the plane. A belief has heavier tails than a Gaussian, since it may be
+plainly wrong: Student's t distribution with n degrees of freedom. So a pose scores
 
     LNCC - weight n / 2 log(1 + m^T P^-1 m / n),     m the motion from the believed pose to it, P the covariance.
 
