@@ -4,7 +4,10 @@ The correction climbs the posterior. LNCC is a log likelihood up to a factor: th
 themselves, which is the smaller the coarser the plane. A belief has heavier tails than a Gaussian, since it may be
 plainly wrong: Student's t distribution with n degrees of freedom. So a pose scores
 
-    LNCC - weight n / 2 log(1 + m^T P^-1 m / n),     m the motion from the believed pose to it, P the covariance.
+    LNCC - weight sum_beliefs n / 2 log(1 + m^T P^-1 m / n),
+
+with m the motion from the believed pose to it and P the covariance. Where prior and network agree, both pull; where
+they do not, the pose may side with one, and the other then hardly counts.
 
 Directions that the image shows well are decided by LNCC, those that it does not show stay where they are believed to
 be; and a summit of LNCC that is far off, such as one where shadows of two acquisitions match, has to be that much
@@ -13,12 +16,16 @@ higher.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from deeprs2v_ros.geometry import Array, about, from_motion, inverse, to_motion
+from deeprs2v_ros.geometry import Array, about, inverse, to_motion
 from deeprs2v_ros.registration.settings import OrganMotion
+
+TAIL = 4.0
+"""Degrees of freedom of Student's t distribution: so heavy are the tails of a belief."""
 
 
 class Belief(NamedTuple):
@@ -40,20 +47,24 @@ def expected_covariance(arm: Array | None, organ: OrganMotion) -> Array:
     return moved if arm is None else arm + moved
 
 
-def agreed_covariance(image: Array, belief: Array) -> Array:
-    """Covariance (6, 6) of the posterior of two independent measurements, ``(S^-1 + P^-1)^-1``; S may be singular."""
-    return image - image @ np.linalg.solve(belief + image, image)
+def posterior_covariance(image: Array, pose: Array, beliefs: Sequence[Belief], centre: Array) -> Array:
+    """Covariance (6, 6) of ``pose`` after all: ``image``, that by LNCC alone, which may be singular, and the beliefs.
+
+    Each belief is a Gaussian of the width that fits Student's t at the pose: the farther off, the less it has to say.
+    """
+    covariance = image
+    for belief in beliefs:
+        wide = belief.covariance * (TAIL + squared_distance(pose, belief, centre)) / TAIL
+        covariance = covariance - covariance @ np.linalg.solve(wide + covariance, covariance)
+    return covariance
 
 
-def joined(proposed: Belief, prior: Belief, centre: Array) -> Belief:
-    """What is believed after both: the product of two Gaussians, about the ``proposed`` pose."""
-    to_prior = to_motion(about(-centre, inverse(proposed.pose) @ prior.pose))
-    share = np.linalg.solve(proposed.covariance + prior.covariance, to_prior)
-    pose = proposed.pose @ about(centre, from_motion(proposed.covariance @ share))
-    return Belief(pose, agreed_covariance(proposed.covariance, prior.covariance))
-
-
-def surprise(pose: Array, belief: Belief, centre: Array) -> float:
-    """How far ``pose`` is from what was believed, in standard deviations (root mean square over the six)."""
+def squared_distance(pose: Array, belief: Belief, centre: Array) -> float:
+    """The squared Mahalanobis distance of ``pose`` from what is believed: 6 on average if that is right."""
     motion = to_motion(about(-centre, inverse(belief.pose) @ pose))
-    return float(np.sqrt(motion @ np.linalg.solve(belief.covariance, motion) / 6.0))
+    return float(motion @ np.linalg.solve(belief.covariance, motion))
+
+
+def surprise(pose: Array, beliefs: Sequence[Belief], centre: Array) -> float:
+    """How far ``pose`` is from what was believed, in standard deviations: root mean square over six, of the nearest."""
+    return float(np.sqrt(min(squared_distance(pose, belief, centre) for belief in beliefs) / 6.0))

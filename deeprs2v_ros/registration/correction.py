@@ -1,6 +1,6 @@
 """The correction: LNCC between the frame and the slice of the volume, maximised over the pose.
 
-    d* = argmax_d LNCC( R[volume, volume_from_image . d], frame ) - what d costs by the belief       (equation 1)
+    d* = argmax_d LNCC( R[volume, volume_from_image . d], frame ) - what d costs by the beliefs      (equation 1)
 
 d is a motion in image axes about the image centre. The gradient of LNCC is exact; its second derivative is the
 Gauss-Newton one, J^T K J with the slice's derivative J by the six motion parameters and LNCC's curvature K. Damped
@@ -12,6 +12,7 @@ A whole climb is compiled, and needs no lock of the interpreter: climbs from sev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, inverse
 from deeprs2v_ros.imaging.slicing import interpolate_plane
-from deeprs2v_ros.registration.belief import Belief
+from deeprs2v_ros.registration.belief import TAIL, Belief
 from deeprs2v_ros.registration.pyramid import Level
 from deeprs2v_ros.similarity import lncc_with_derivatives
 
@@ -39,17 +40,13 @@ WEAKEST, STRONGEST = 1e-4, 1e2
 """Bounds of the damping, as a share of the mean curvature."""
 
 
-TAIL = 4.0
-"""Degrees of freedom of Student's t distribution: so heavy are the tails of a belief."""
-
-
 class Evaluation(NamedTuple):
     """LNCC at a ``pose`` (volume_from_image), and what a step needs.
 
     ``gradient`` (6,) and ``curvature`` (6, 6) of the score are taken by the motion (mm, rad). ``overlap`` is the share
     of the frame's valid area that the volume covers. ``score`` is what poses are compared by: LNCC with 0 for the part
-    of the frame that the volume does not cover, less the cost of the distance from the belief. Without the zeros,
-    sliding the frame out of the volume until only its best corner is left would count as success.
+    of the frame that the volume does not cover, less the cost of the distance from what is believed. Without the
+    zeros, sliding the frame out of the volume until only its best corner is left would count as success.
     """
 
     pose: Array
@@ -63,8 +60,8 @@ class Evaluation(NamedTuple):
 class Task(NamedTuple):
     """A frame on a level, for the compiled functions; x (columns,) and y (rows,) are mm from the image centre.
 
-    ``image_from_believed`` (4, 4) is the inverse of the believed pose, ``precision`` (6, 6) that of the covariance of a
-    motion from it, ``weight`` what that counts against LNCC; see `belief`.
+    ``image_from_believed`` (n, 4, 4) are the inverses of the believed poses, ``precision`` (n, 6, 6) those of the
+    covariances of a motion from them, ``weight`` what they count against LNCC; see `belief`.
     """
 
     volume: NDArray[np.float32]
@@ -87,12 +84,12 @@ def on_level(
     frame: NDArray[np.float32],
     visible: NDArray[np.bool_],
     centre: Array,
-    belief: Belief,
+    beliefs: Sequence[Belief],
     weight: float,
 ) -> Task:
     """Put ``frame``, on the lattice of ``level``, to the task; ``centre`` (3,) is the image centre in the image, mm.
 
-    Only where it is ``visible`` is it compared. ``weight`` is that of the ``belief`` for each mm between points.
+    Only where it is ``visible`` is it compared. ``weight`` is that of the ``beliefs`` for each mm between points.
     """
     return Task(
         level.volume.array,
@@ -105,8 +102,8 @@ def on_level(
         level.window,
         level.spacing,
         frame,
-        inverse(belief.pose),
-        np.linalg.inv(belief.covariance),
+        np.stack([inverse(belief.pose) for belief in beliefs]),
+        np.stack([np.linalg.inv(belief.covariance) for belief in beliefs]),
         weight * level.spacing,
     )
 
@@ -131,12 +128,16 @@ def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
     lncc, by_pixel, by_pixel_twice, gradient, mask = compare(task, pose)
     first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
     overlap = mask.sum() / max(task.mask.sum(), 1)
-    motion = _motion_from_belief(task, pose)
-    slope = task.precision @ motion
-    squared = np.sum(motion * slope)
-    score = lncc * overlap - 0.5 * task.weight * TAIL * np.log1p(squared / TAIL)
-    pull = task.weight * TAIL / (TAIL + squared)
-    return Evaluation(pose, lncc, overlap, score, first - pull * slope, second + pull * task.precision)
+    score = lncc * overlap
+    for image_from_believed, precision in zip(task.image_from_believed, task.precision):  # noqa: B905 (compiled)
+        motion = _motion_from_belief(image_from_believed, task.centre, pose)
+        slope = precision @ motion
+        squared = np.sum(motion * slope)
+        score -= 0.5 * task.weight * TAIL * np.log1p(squared / TAIL)
+        pull = task.weight * TAIL / (TAIL + squared)
+        first -= pull * slope
+        second += pull * precision
+    return Evaluation(pose, lncc, overlap, score, first, second)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -166,11 +167,11 @@ def correct(task, start, iterations):  # noqa: ANN001, ANN201 (compiled)
 
 
 @numba.njit(cache=True, nogil=True)
-def _motion_from_belief(task, pose):  # noqa: ANN001, ANN202 (compiled)
+def _motion_from_belief(image_from_believed, centre, pose):  # noqa: ANN001, ANN202 (compiled)
     """``to_motion(about(-centre, image_from_believed pose))`` of `geometry`, compiled, for less than half a turn."""
-    relative = task.image_from_believed @ pose
+    relative = image_from_believed @ pose
     motion = np.empty(6)
-    motion[:3] = relative[:3, 3] + np.ascontiguousarray(relative[:3, :3]) @ task.centre - task.centre
+    motion[:3] = relative[:3, 3] + np.ascontiguousarray(relative[:3, :3]) @ centre - centre
     motion[3] = 0.5 * (relative[2, 1] - relative[1, 2])
     motion[4] = 0.5 * (relative[0, 2] - relative[2, 0])
     motion[5] = 0.5 * (relative[1, 0] - relative[0, 1])

@@ -16,7 +16,7 @@ import numpy as np
 
 from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
 from deeprs2v_ros.registration.belief import Belief
-from deeprs2v_ros.registration.correction import LEVER, SCALE, Evaluation, Task, correct
+from deeprs2v_ros.registration.correction import LEVER, SCALE, Evaluation, Task, correct, evaluate
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
 _WORKERS = ThreadPoolExecutor(2, thread_name_prefix="climb")
@@ -39,9 +39,9 @@ class Found(NamedTuple):
 def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: RegistrationSettings) -> Found:
     """Find the pose of a frame, put to each level as a task, from ``hypotheses``, volume_from_image (4x4 mm).
 
-    The first one is the best guess, around which more are spread.
+    Around the best of them so far, more are spread.
     """
-    starts, margin, iterations = list(hypotheses), 1.0, 0
+    starts, margin, iterations = sorted(hypotheses, key=lambda pose: -evaluate(tasks[0], pose).score), 1.0, 0
     for task, limits in zip(tasks, settings.levels, strict=True):
         for turn in limits.rounds:
             starts += spread(starts[0], task.centre, turn.spread)
@@ -55,19 +55,19 @@ def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: Registr
     return Found(best[0], margin, iterations)
 
 
-def hypotheses(belief: Belief, prior: Array, centre: Array) -> list[Array]:
-    """The believed pose, the prior, and poses in the directions that the belief is least sure of.
+def hypotheses(beliefs: Sequence[Belief], centre: Array) -> list[Array]:
+    """The believed poses and, around a network's, the first of two, poses where that is least sure.
 
     These lie at `FAR` standard deviations, both ways, along the `WEAK` widest axes of its covariance. The prior, if
     nothing else is believed, is as unsure in all directions, and what the search spreads around it is enough.
     """
-    if np.array_equal(belief.pose, prior):
-        return [prior]
-    poses = [belief.pose, prior]
+    poses = [belief.pose for belief in beliefs]
+    if len(poses) == 1:
+        return poses
     scale = np.outer(SCALE, SCALE)
-    variances, axes = np.linalg.eigh(belief.covariance / scale)
+    variances, axes = np.linalg.eigh(beliefs[0].covariance / scale)
     motions = (FAR * np.sqrt(variances[-WEAK:]) * axes[:, -WEAK:] * SCALE[:, None]).T
-    return poses + [belief.pose @ about(centre, from_motion(sign * each)) for each in motions for sign in (1.0, -1.0)]
+    return poses + [poses[0] @ about(centre, from_motion(sign * each)) for each in motions for sign in (1.0, -1.0)]
 
 
 def spread(pose: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:

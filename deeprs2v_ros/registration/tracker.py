@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, joined, surprise
+from deeprs2v_ros.registration.belief import Belief, expected_covariance, posterior_covariance, surprise
 from deeprs2v_ros.registration.correction import Task, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.pyramid import build_level
@@ -99,25 +99,28 @@ class Tracker:
         """
         began = perf_counter()
         prior = self.motion @ tracked
-        belief = Belief(prior, expected_covariance(arm, self.settings.organ))
+        beliefs = [Belief(prior, expected_covariance(arm, self.settings.organ))]
         frame = self.mask * image * np.float32(1 / 255)
         averaged = [level.average(frame) for level in self.levels]
         visible = [level.visible(each) for level, each in zip(self.levels, averaged, strict=True)]
 
-        before, network_runtime = evaluate(self._tasks(averaged, visible, belief)[-1], prior), np.nan
+        before, network_runtime = evaluate(self._tasks(averaged, visible, beliefs)[-1], prior), np.nan
         if self.propose is not None and before.overlap > WORTH_A_LOOK:
-            proposed = self.propose(image, prior)
-            belief = joined(proposed, belief, self.centre) if self.correction else proposed
+            beliefs = [self.propose(image, prior), *beliefs]
             network_runtime = perf_counter() - began
-        tasks = self._tasks(averaged, visible, belief)
         if self.correction:
-            found = search(tasks, hypotheses(belief, prior, self.centre), self.settings)
-            covariance = agreed_covariance(pose_covariance(tasks[-2], found.best.pose), belief.covariance)
+            tasks = self._tasks(averaged, visible, beliefs)
+            found = search(tasks, hypotheses(beliefs, self.centre), self.settings)
+            image_covariance = pose_covariance(tasks[-2], found.best.pose)
+            covariance = posterior_covariance(image_covariance, found.best.pose, beliefs, self.centre)
         else:
-            found, covariance = Found(evaluate(tasks[-1], belief.pose), margin=1.0, iterations=0), belief.covariance
+            del beliefs[1:]  # what a network proposes is its own word
+            tasks = self._tasks(averaged, visible, beliefs)
+            found = Found(evaluate(tasks[-1], beliefs[0].pose), margin=1.0, iterations=0)
+            covariance = beliefs[0].covariance
 
         registered = found.best.pose
-        signals = self._signals(prior, belief, found, covariance)
+        signals = self._signals(prior, beliefs, found, covariance)
         reason = judge(signals, self.settings.gate)
         if self.temporal and reason is Reason.NONE:
             self.motion = registered @ inverse(tracked)
@@ -132,20 +135,20 @@ class Tracker:
         self.motion = np.eye(4)
 
     def _tasks(
-        self, averaged: Sequence[NDArray[np.float32]], visible: Sequence[NDArray[np.bool_]], belief: Belief
+        self, averaged: Sequence[NDArray[np.float32]], visible: Sequence[NDArray[np.bool_]], beliefs: Sequence[Belief]
     ) -> list[Task]:
         weight = self.settings.belief_weight
         levels = zip(self.levels, averaged, visible, strict=True)
-        return [on_level(level, frame, seen, self.centre, belief, weight) for level, frame, seen in levels]
+        return [on_level(level, frame, seen, self.centre, beliefs, weight) for level, frame, seen in levels]
 
-    def _signals(self, prior: Array, belief: Belief, found: Found, covariance: Array) -> Signals:
+    def _signals(self, prior: Array, beliefs: Sequence[Belief], found: Found, covariance: Array) -> Signals:
         registered = found.best.pose
         return Signals(
             lncc=found.best.lncc,
             overlap=found.best.overlap,
             margin=found.margin,
             sigma=weakest_direction(covariance),
-            surprise=surprise(registered, belief, self.centre),
+            surprise=surprise(registered, beliefs, self.centre),
             translation=float(np.linalg.norm(apply(registered, self.centre) - apply(prior, self.centre))),
             rotation=float(np.degrees(geodesic_distance(registered[:3, :3], prior[:3, :3]))),
         )
