@@ -4,10 +4,14 @@ In every square window w the correlation of two images over the n pixels of w th
 
     lncc_w = cov_w / sqrt((var_a + eps) (var_b + eps)),     cov_w = mean(a b) - mean(a) mean(b)
 
-and LNCC is the mean over all windows that hold enough valid pixels. The mask may have any shape: the sums are taken
-over the intersection alone. Each sum comes from four corners of a summed-area table, so its cost does not depend on
-the window; and so does the gradient: a pixel collects, over the windows that hold it, coefficients that do not depend
-on the pixel.
+and LNCC is the mean over all windows that hold enough valid pixels, each weighed by its contrast, the standard
+deviation sqrt(var_a + eps) of the fixed image. For where a window is homogeneous there is only speckle, which two
+acquisitions do not share, and the unweighed mean follows noise. (LC2 of Wein et al., MICCAI 2013, weighs its patches in
+the same way.)
+
+The mask may have any shape: the sums are taken over the intersection alone. Each sum comes from four corners of a
+summed-area table, so its cost does not depend on the window; and so does the gradient: a pixel collects, over the
+windows that hold it, coefficients that do not depend on the pixel.
 """
 
 from __future__ import annotations
@@ -30,15 +34,14 @@ SUFFICIENT_COVERAGE = 0.25
 class Similarity(NamedTuple):
     """LNCC of two images.
 
-    ``value``: mean over the windows, in [-1, 1]; 0 where no window counts. ``gradient`` (rows, columns): its derivative
-    by each pixel of the moving image. ``curvature`` (rows, columns): the Gauss-Newton second derivative, the weight of
-    a squared change of each pixel in 1 - LNCC. ``windows``: how many windows counted.
+    ``value``: weighed mean over the windows, in [-1, 1]; 0 where no window counts. ``gradient`` (rows, columns): its
+    derivative by each pixel of the moving image. ``curvature`` (rows, columns): the Gauss-Newton second derivative, the
+    weight of a squared change of each pixel in 1 - LNCC.
     """
 
     value: float
     gradient: Float
     curvature: Float
-    windows: int
 
 
 def masked_lncc(fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window: int) -> Similarity:
@@ -69,9 +72,9 @@ def lncc_with_derivatives(fixed, moving, mask, window):  # noqa: ANN001, ANN201 
             here[3], here[4], here[5] = above[3] + aa, above[4] + bb, above[5] + ab
 
     # d lncc_w / d b_i = ((a_i - mean_a) scale - (b_i - mean_b) lncc / var_b) / n, for every window w that holds i:
-    # four coefficients a window, of a_i, of b_i, of 1, and the curvature's 1 / (n var_b).
+    # four coefficients a window, of a_i, of b_i, of 1, and the curvature's 1 / (n var_b), each times its weight.
     coefficients = np.zeros((rows + 1, columns + 1, 4))
-    total, windows = 0.0, 0
+    total, weights = 0.0, 0.0
     for row in range(rows):
         top, bottom = max(row - half, 0), min(row + half + 1, rows)
         of_a = of_b = of_one = of_square = 0.0
@@ -85,16 +88,18 @@ def lncc_with_derivatives(fixed, moving, mask, window):  # noqa: ANN001, ANN201 
                 variance_b = max(_corners(sums, top, bottom, left, right, 4) / n - mean_b**2, 0.0) + NOISE_VARIANCE
                 scale = 1.0 / np.sqrt(variance_a * variance_b)
                 lncc = (_corners(sums, top, bottom, left, right, 5) / n - mean_a * mean_b) * scale
-                total, windows = total + lncc, windows + 1
-                of_a += scale / n
-                of_b += lncc / (variance_b * n)
-                of_one += (mean_b * lncc / variance_b - mean_a * scale) / n
-                of_square += 1.0 / (variance_b * n)
+                weight = np.sqrt(variance_a)
+                total, weights = total + weight * lncc, weights + weight
+                share = weight / n
+                of_a += share * scale
+                of_b += share * lncc / variance_b
+                of_one += share * (mean_b * lncc / variance_b - mean_a * scale)
+                of_square += share / variance_b
             above, here = coefficients[row, column + 1], coefficients[row + 1, column + 1]
             here[0], here[1] = above[0] + of_a, above[1] + of_b
             here[2], here[3] = above[2] + of_one, above[3] + of_square
-    if windows == 0:
-        return 0.0, gradient, curvature, 0
+    if weights == 0.0:
+        return 0.0, gradient, curvature
 
     for row in range(rows):
         top, bottom = max(row - half, 0), min(row + half + 1, rows)
@@ -105,9 +110,9 @@ def lncc_with_derivatives(fixed, moving, mask, window):  # noqa: ANN001, ANN201 
                 by_pixel = a * _corners(coefficients, top, bottom, left, right, 0)
                 by_pixel -= b * _corners(coefficients, top, bottom, left, right, 1)
                 by_pixel += _corners(coefficients, top, bottom, left, right, 2)
-                gradient[row, column] = by_pixel / windows
-                curvature[row, column] = _corners(coefficients, top, bottom, left, right, 3) / windows
-    return total / windows, gradient, curvature, windows
+                gradient[row, column] = by_pixel / weights
+                curvature[row, column] = _corners(coefficients, top, bottom, left, right, 3) / weights
+    return total / weights, gradient, curvature
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

@@ -6,8 +6,8 @@ from phantoms import CENTRE, cut_frame, displacement, fan, middle_pose, phantom
 from scipy.stats import multivariate_t
 
 from deeprs2v_ros.geometry import about, apply, from_motion, inverse, seen_from, to_motion
-from deeprs2v_ros.registration.belief import Belief, agreed_covariance, expected_covariance, joined, surprise
-from deeprs2v_ros.registration.correction import TAIL, correct, evaluate, on_level
+from deeprs2v_ros.registration.belief import TAIL, Belief, expected_covariance, posterior_covariance, surprise
+from deeprs2v_ros.registration.correction import correct, evaluate, on_level
 from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import hypotheses
 from deeprs2v_ros.registration.settings import OrganMotion
@@ -21,10 +21,10 @@ def moved(pose, motion):
     return pose @ about(CENTRE, from_motion(motion))
 
 
-def task_for(volume, pose, belief, weight, spacing=3.2):
+def task_for(volume, pose, beliefs, weight, spacing=3.2):
     level = build_level(volume, fan(), (0.5, 0.5), spacing, 40.0)
     frame = (fan() * cut_frame(volume, pose) / 255).astype(np.float32)
-    return on_level(level, level.average(frame), level.mask, CENTRE, belief, weight / level.spacing)
+    return on_level(level, level.average(frame), level.mask, CENTRE, beliefs, weight / level.spacing)
 
 
 def test_the_arm_and_the_organ_add_up():
@@ -33,11 +33,19 @@ def test_the_arm_and_the_organ_add_up():
     np.testing.assert_allclose(np.sqrt(np.diag(total)), [5.0, 4.0, 4.0, 0.03, 0.03, 0.05])
 
 
-def test_information_of_image_and_belief_adds_up():
+def test_information_of_image_and_beliefs_adds_up():
     rng = np.random.default_rng(0)
-    first, second = (each @ each.T for each in rng.normal(size=(2, 6, 6)))
-    expected = np.linalg.inv(np.linalg.inv(first) + np.linalg.inv(second))
-    np.testing.assert_allclose(agreed_covariance(first, second), expected, rtol=1e-6, atol=1e-9)
+    image, *others = (each @ each.T for each in rng.normal(size=(3, 6, 6)))
+    pose = middle_pose(phantom("spheres"))
+    expected = np.linalg.inv(sum(np.linalg.inv(each) for each in (image, *others)))
+    beliefs = [Belief(pose, each) for each in others]
+    np.testing.assert_allclose(posterior_covariance(image, pose, beliefs, CENTRE), expected, rtol=1e-5, atol=1e-8)
+
+
+def test_a_belief_that_turned_out_wrong_makes_no_pose_surer():
+    pose = middle_pose(phantom("spheres"))
+    elsewhere = Belief(moved(pose, [300.0, 0.0, 0.0, 0.0, 0.0, 0.0]), wide(1.0, 1.0))
+    np.testing.assert_allclose(posterior_covariance(wide(), pose, [elsewhere], CENTRE), wide(), rtol=0.01)
 
 
 def test_a_motion_seen_from_another_point_is_the_same_motion():
@@ -46,30 +54,21 @@ def test_a_motion_seen_from_another_point_is_the_same_motion():
     np.testing.assert_allclose(about(-CENTRE, from_motion(motion)), about_lever, atol=1e-11)
 
 
-def test_two_beliefs_join_where_each_is_sure():
-    """Along x the proposal is sure, along y the prior; where both are, it is in between."""
-    pose = middle_pose(phantom("spheres"))
-    proposal = Belief(pose, np.diag([0.01, 100.0, 1.0, 1e-4, 1e-4, 1e-4]) ** 2)
-    prior = Belief(moved(pose, [4.0, 4.0, 4.0, 0.0, 0.0, 0.0]), np.diag([100.0, 0.01, 1.0, 1.0, 1.0, 1.0]) ** 2)
-    both = joined(proposal, prior, CENTRE)
-    np.testing.assert_allclose(apply(inverse(pose) @ both.pose, CENTRE) - CENTRE, [0.0, 4.0, 2.0], atol=1e-3)
-    np.testing.assert_allclose(np.sqrt(np.diag(both.covariance))[:3], [0.01, 0.01, np.sqrt(0.5)], rtol=1e-3)
-
-
 def test_surprise_counts_standard_deviations():
     pose = middle_pose(phantom("spheres"))
     belief = Belief(pose, wide(2.0, 3.0))
-    assert surprise(pose, belief, CENTRE) == pytest.approx(0.0, abs=1e-6)
+    assert surprise(pose, [belief], CENTRE) == pytest.approx(0.0, abs=1e-6)
     away = moved(pose, [2.0, -2.0, 2.0, *(np.radians(3.0) * np.array([1.0, -1.0, 1.0]))])
-    assert surprise(away, belief, CENTRE) == pytest.approx(1.0, rel=1e-6)
+    assert surprise(away, [belief], CENTRE) == pytest.approx(1.0, rel=1e-6)
+    assert surprise(away, [belief, Belief(away, wide())], CENTRE) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_score_is_lncc_less_the_cost_of_leaving_the_belief():
     volume = phantom("spheres")
     pose = middle_pose(volume)
     belief = Belief(moved(pose, [3.0, -2.0, 1.0, 0.1, -0.2, 0.15]), wide(4.0, 5.0))
-    free = evaluate(task_for(volume, pose, belief, 0.0), pose)
-    bound = evaluate(task_for(volume, pose, belief, 0.02), pose)
+    free = evaluate(task_for(volume, pose, [belief], 0.0), pose)
+    bound = evaluate(task_for(volume, pose, [belief], 0.02), pose)
     motion = to_motion(about(-CENTRE, inverse(belief.pose) @ pose))
     squared = motion @ np.linalg.solve(belief.covariance, motion)
     tails = multivariate_t(np.zeros(6), belief.covariance, df=TAIL)
@@ -84,7 +83,7 @@ def test_the_slope_of_the_score_leads_up_to_the_belief():
     volume = phantom("spheres")
     pose = middle_pose(volume)
     belief = Belief(moved(pose, [3.0, -2.0, 1.0, 0.02, -0.03, 0.02]), wide(4.0, 5.0))
-    task = task_for(volume, pose, belief, 0.02)
+    task = task_for(volume, pose, [belief], 0.02)
     pull = evaluate(task, pose).gradient - evaluate(task._replace(weight=0.0), pose).gradient
 
     def cost(step):
@@ -101,7 +100,7 @@ def test_a_direction_that_the_image_does_not_show_stays_where_it_is_believed():
     truth = middle_pose(volume)
     sure_of_z = Belief(moved(truth, [4.0, -3.0, 0.0, 0.0, 0.0, 0.0]), np.diag([100.0, 100.0, 0.25, 0.01, 0.01, 0.01]))
     start = moved(truth, [3.0, -2.0, 6.0, 0.0, 0.0, 0.0])
-    best, _ = correct(task_for(volume, truth, sure_of_z, 0.02), start, 60)
+    best, _ = correct(task_for(volume, truth, [sure_of_z], 0.02), start, 60)
     off = apply(inverse(truth) @ best.pose, CENTRE) - CENTRE
     assert np.abs(off[:2]).max() < 0.3
     assert abs(off[2]) < 0.5
@@ -113,19 +112,29 @@ def test_a_sure_belief_is_not_left_for_a_higher_summit_and_a_vague_one_is():
     believed = truth @ displacement((6.0, 5.0, -3.0, 0.0, 0.0, 6.0))
     for deviation, expected in ((0.05, 0.0), (20.0, 8.37)):
         belief = Belief(believed, wide(deviation, deviation))
-        best, _ = correct(task_for(volume, truth, belief, 0.02), believed, 60)
+        best, _ = correct(task_for(volume, truth, [belief], 0.02), believed, 60)
         left = np.linalg.norm(apply(best.pose, CENTRE) - apply(believed, CENTRE))
         assert left == pytest.approx(expected, abs=0.6)
+
+
+def test_of_two_beliefs_that_contradict_one_another_the_image_chooses():
+    """Wherever the wrong one lies, and in whichever order they come."""
+    volume = phantom("spheres")
+    truth = middle_pose(volume)
+    right, wrong = (Belief(moved(truth, [x, 0.0, 0.0, 0.0, 0.0, 0.0]), wide(2.0, 2.0)) for x in (1.0, 40.0))
+    for beliefs in ([right, wrong], [wrong, right]):
+        best, _ = correct(task_for(volume, truth, beliefs, 0.02), right.pose, 60)
+        assert np.linalg.norm(apply(best.pose, CENTRE) - apply(truth, CENTRE)) < 0.5
 
 
 def test_hypotheses_lie_where_the_belief_is_least_sure():
     covariance = wide(1.0, 0.5)
     covariance[2, 2] = 20.0**2
     belief = Belief(middle_pose(phantom("spheres")), covariance)
-    prior = moved(belief.pose, [5.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    poses = hypotheses(belief, prior, CENTRE)
+    prior = Belief(moved(belief.pose, [5.0, 0.0, 0.0, 0.0, 0.0, 0.0]), wide())
+    poses = hypotheses([belief, prior], CENTRE)
     np.testing.assert_allclose(poses[0], belief.pose)
-    np.testing.assert_allclose(poses[1], prior)
+    np.testing.assert_allclose(poses[1], prior.pose)
     offsets = np.array([apply(inverse(belief.pose) @ pose, CENTRE) - CENTRE for pose in poses])
     assert {round(z) for z in offsets[:, 2]} >= {30, -30}
-    assert len(hypotheses(belief, belief.pose, CENTRE)) == 1
+    assert len(hypotheses([prior], CENTRE)) == 1

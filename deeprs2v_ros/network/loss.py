@@ -94,8 +94,8 @@ def masked_lncc(fixed: Tensor, moving: Tensor, mask: Tensor, window: int) -> Ten
     variance_a = (square_a - mean_a.square()).clamp(min=0.0) + NOISE_VARIANCE
     variance_b = (square_b - mean_b.square()).clamp(min=0.0) + NOISE_VARIANCE
     lncc = (product - mean_a * mean_b) / torch.sqrt(variance_a * variance_b)
-    counts = mask & (count >= SUFFICIENT_COVERAGE * window**2)
-    return (torch.where(counts, lncc, 0.0).sum((-1, -2)) / counts.sum((-1, -2)).clamp(min=1)).to(moving.dtype)
+    weight = (mask & (count >= SUFFICIENT_COVERAGE * window**2)) * torch.sqrt(variance_a)
+    return ((weight * lncc).sum((-1, -2)) / weight.sum((-1, -2)).clamp(min=torch.finfo().tiny)).to(moving.dtype)
 
 
 def box_sums(images: Tensor, window: int) -> Tensor:

@@ -118,7 +118,7 @@ def compare(task, pose):  # noqa: ANN001, ANN201 (compiled)
     values, gradient, mask = interpolate_plane(
         task.volume, voxel_from_image @ task.image_from_lattice, voxel_from_image[:3, :3], task.mask
     )
-    lncc, by_pixel, by_pixel_twice, _ = lncc_with_derivatives(task.frame, values, mask, task.window)
+    lncc, by_pixel, by_pixel_twice = lncc_with_derivatives(task.frame, values, mask, task.window)
     return lncc, by_pixel, by_pixel_twice, gradient, mask
 
 
@@ -129,8 +129,9 @@ def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
     first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
     overlap = mask.sum() / max(task.mask.sum(), 1)
     score = lncc * overlap
-    for image_from_believed, precision in zip(task.image_from_believed, task.precision):  # noqa: B905 (compiled)
-        motion = _motion_from_belief(image_from_believed, task.centre, pose)
+    for index in range(task.precision.shape[0]):
+        precision = task.precision[index]
+        motion = _motion_from_belief(task.image_from_believed[index], task.centre, pose)
         slope = precision @ motion
         squared = np.sum(motion * slope)
         score -= 0.5 * task.weight * TAIL * np.log1p(squared / TAIL)
