@@ -65,6 +65,6 @@ def squared_distance(pose: Array, belief: Belief, centre: Array) -> float:
     return float(motion @ np.linalg.solve(belief.covariance, motion))
 
 
-def surprise(pose: Array, beliefs: Sequence[Belief], centre: Array) -> float:
-    """How far ``pose`` is from what was believed, in standard deviations: root mean square over six, of the nearest."""
-    return float(np.sqrt(min(squared_distance(pose, belief, centre) for belief in beliefs) / 6.0))
+def surprise(pose: Array, belief: Belief, centre: Array) -> float:
+    """How far ``pose`` is from what was believed, in standard deviations: root mean square over the six."""
+    return float(np.sqrt(squared_distance(pose, belief, centre) / 6.0))

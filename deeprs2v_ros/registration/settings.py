@@ -51,7 +51,7 @@ class GateSettings:
     maximum_sigma: float = 0.22
     """mm: standard deviation in the direction that the image determines least (rotations at a lever of 50 mm)."""
     maximum_surprise: float = 2.4
-    """Standard deviations between the result and what a network, or the prior, believed before."""
+    """Standard deviations between the prior and the result."""
     maximum_translation: float = 40.0
     """mm between the prior and the result, at the image centre."""
     maximum_rotation: float = 30.0

@@ -99,14 +99,15 @@ class Tracker:
         """
         began = perf_counter()
         prior = self.motion @ tracked
-        beliefs = [Belief(prior, expected_covariance(arm, self.settings.organ))]
+        expected = Belief(prior, expected_covariance(arm, self.settings.organ))
+        beliefs = [expected]
         frame = self.mask * image * np.float32(1 / 255)
         averaged = [level.average(frame) for level in self.levels]
         visible = [level.visible(each) for level, each in zip(self.levels, averaged, strict=True)]
 
         before, network_runtime = evaluate(self._tasks(averaged, visible, beliefs)[-1], prior), np.nan
         if self.propose is not None and before.overlap > WORTH_A_LOOK:
-            beliefs = [self.propose(image, prior), *beliefs]
+            beliefs = [self.propose(image, prior), expected]
             network_runtime = perf_counter() - began
         if self.correction:
             tasks = self._tasks(averaged, visible, beliefs)
@@ -120,7 +121,7 @@ class Tracker:
             covariance = beliefs[0].covariance
 
         registered = found.best.pose
-        signals = self._signals(prior, beliefs, found, covariance)
+        signals = self._signals(expected, found, covariance)
         reason = judge(signals, self.settings.gate)
         if self.temporal and reason is Reason.NONE:
             self.motion = registered @ inverse(tracked)
@@ -141,14 +142,14 @@ class Tracker:
         levels = zip(self.levels, averaged, visible, strict=True)
         return [on_level(level, frame, seen, self.centre, beliefs, weight) for level, frame, seen in levels]
 
-    def _signals(self, prior: Array, beliefs: Sequence[Belief], found: Found, covariance: Array) -> Signals:
-        registered = found.best.pose
+    def _signals(self, expected: Belief, found: Found, covariance: Array) -> Signals:
+        registered, prior = found.best.pose, expected.pose
         return Signals(
             lncc=found.best.lncc,
             overlap=found.best.overlap,
             margin=found.margin,
             sigma=weakest_direction(covariance),
-            surprise=surprise(registered, beliefs, self.centre),
+            surprise=surprise(registered, expected, self.centre),
             translation=float(np.linalg.norm(apply(registered, self.centre) - apply(prior, self.centre))),
             rotation=float(np.degrees(geodesic_distance(registered[:3, :3], prior[:3, :3]))),
         )

@@ -1,21 +1,21 @@
 """Learning the gate: thresholds that let right results pass and keep wrong ones out.
 
 Results whose error is known are gathered from simulated subjects: frames displaced up to twice the paper's range, and,
-as what must never pass, frames held against the volume of another subject. Thresholds are then found by peeling (the
-patient rule induction method of Friedman and Fisher, 1999): whichever line of the gate sheds the most wrong results for
-the fewest right ones is tightened by a little, again and again, until hardly a wrong one passes.
+as what must never pass, frames held against the volume of another subject. Of all gates on a grid of thresholds, the
+one is taken that lets most right results pass, a wrong one that passes counting as much as many right ones. So that no
+line hugs the few results that were seen, each counts as a cloud of results like it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, about, apply, image_centre, inverse, split_pixel_transform
+from deeprs2v_ros.geometry import about, apply, image_centre, inverse, split_pixel_transform
 from deeprs2v_ros.imaging.mask import read_mask
 from deeprs2v_ros.imaging.sequence import read_sequence
 from deeprs2v_ros.imaging.volume import read_volume
@@ -26,8 +26,14 @@ from deeprs2v_ros.training.clips import ClipFiles
 from deeprs2v_ros.training.pairs import draw_displacement
 
 WRONG = 5.0  # mm, the clinical limit
-PEEL = 0.01
-"""Share of the results that one cut takes away at the most."""
+COST = 50.0
+"""As many right results may be rejected if that keeps a wrong one out."""
+
+CLOUD, WIDTH = 60, 0.2
+"""Results like each one, and their standard deviation as a share of the quartile range of the right ones."""
+
+SHARES = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4)
+"""Of the right results that a line may keep out."""
 
 LINES = {"lncc": "minimum_lncc", "margin": "minimum_margin", "sigma": "maximum_sigma", "surprise": "maximum_surprise"}
 """Signals with a learnt line, and its name in `GateSettings`. The others are what a plausible pose is by definition."""
@@ -63,31 +69,36 @@ def gather(
                 yield Sample(result.signals, float(np.linalg.norm(off)) if volume_of is files else np.inf)
 
 
-def learn_gate(samples: Sequence[Sample], start: GateSettings, most_wrong: float = 0.0) -> GateSettings:
-    """The gate whose `LINES` let pass at most a share ``most_wrong`` of wrong results, the others as in ``start``.
+def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) -> GateSettings:
+    """The gate with the best `LINES`, the others as in ``start``; ``seed`` is that of the clouds.
 
-    Every line ends half-way between the last result it lets pass and the first one that it keeps out. Raises InputError
-    where that would keep everything out.
+    Raises InputError where it is best to keep everything out.
     """
     kept = [s for s in samples if _plausible(s.signals, start)]
     values = np.array([[_upright(name, s.signals) for name in LINES] for s in kept])
-    wrong = np.array([s.error > WRONG for s in kept])
-    inside = np.ones(len(kept), dtype=bool)
-    lowest = np.full(len(LINES), -np.inf)
-    while inside.any() and np.count_nonzero(wrong & inside) > most_wrong * np.count_nonzero(inside):
-        line, cut = _best_cut(values, wrong, inside)
-        lowest[line] = cut
-        inside &= values[:, line] > cut
-    if not inside.any():
+    wrong = np.tile([s.error > WRONG for s in kept], CLOUD)
+    right = values[~wrong[: len(kept)]]
+    reach = np.subtract(*np.quantile(right, (0.75, 0.25), axis=0))
+    noise = np.random.default_rng(seed).normal(scale=WIDTH, size=(CLOUD, *values.shape))
+    clouds = (values + noise * reach).reshape(-1, len(LINES))
+    # The laxest lines first, which win among equals: beyond the last right result.
+    limits = np.vstack([right.min(axis=0) - 3.0 * WIDTH * reach, np.quantile(right, SHARES, axis=0)])
+    worth = np.where(wrong, -COST, 1.0)
+
+    best, chosen = 0.0, None
+    for lines in product(range(len(limits)), repeat=len(LINES) - 1):
+        inside = np.logical_and.reduce([clouds[:, k] >= limits[line, k] for k, line in enumerate(lines)])
+        # For the last line all limits at once: what each keeps out, summed up.
+        order = np.searchsorted(limits[:, -1], clouds[inside, -1], side="right")
+        gained = np.bincount(order, weights=worth[inside], minlength=len(limits) + 1)[:0:-1].cumsum()[::-1]
+        if gained.max() > best:
+            best, chosen = gained.max(), (*lines, int(gained.argmax()))
+    if chosen is None:
         raise InputError(
-            f"gate: no lines keep out the {np.count_nonzero(wrong)} wrong results and let any right one pass"
+            f"gate: no lines tell the {np.count_nonzero(wrong) // CLOUD} wrong results from the right ones"
         )
-    limits = {}
-    for index, field in enumerate(LINES.values()):
-        if np.isfinite(lowest[index]):
-            value = 0.5 * (lowest[index] + values[inside, index].min())
-            limits[field] = float(f"{value if field.startswith('minimum') else -value:.3g}")
-    return replace(start, **limits)
+    upright = {field: limits[line, k] for k, (line, field) in enumerate(zip(chosen, LINES.values(), strict=True))}
+    return replace(start, **{f: float(f"{v if f.startswith('minimum') else -v:.3g}") for f, v in upright.items()})
 
 
 def _plausible(signals: Signals, gate: GateSettings) -> bool:
@@ -101,15 +112,3 @@ def _plausible(signals: Signals, gate: GateSettings) -> bool:
 def _upright(name: str, signals: Signals) -> float:
     """The signal, turned so that more is better."""
     return getattr(signals, name) if LINES[name].startswith("minimum") else -getattr(signals, name)
-
-
-def _best_cut(values: Array, wrong: NDArray[np.bool_], inside: NDArray[np.bool_]) -> tuple[int, float]:
-    """Line and value at which a cut sheds the most wrong results for the fewest right ones."""
-    best, chosen = -1.0, (0, np.inf)
-    for line in range(values.shape[1]):
-        cut = np.quantile(values[inside, line], PEEL, method="lower")
-        shed = inside & (values[:, line] <= cut)
-        worth = np.count_nonzero(shed & wrong) / (np.count_nonzero(shed & ~wrong) + 1.0)
-        if worth > best:
-            best, chosen = worth, (line, float(cut))
-    return chosen
