@@ -15,9 +15,6 @@ from deeprs2v_ros.network.rigid import TYPICAL_MOTION, inverse, to_motion
 ARCHITECTURES = ("correspondence", "paper", "fvrnet")
 """correspondence: ours; paper: DeepRS2V as published; fvrnet: the baseline."""
 
-TRAINING_CELLS = 96
-"""Frame cells of a pair that take part in one training step of the correspondence network."""
-
 LIKELIHOOD = 0.1
 """Weight of the negative log likelihood, which teaches a network how sure it is, in the sum with its main loss."""
 
@@ -47,7 +44,7 @@ class Objective(nn.Module):
     def forward(self, observation: Observation, truth: Tensor) -> Tensor:
         """Scalar; ``truth`` (batch, 4, 4) is the right correction."""
         if isinstance(self.network, CorrespondenceNetwork):
-            found = self.network.correspond(observation, TRAINING_CELLS)
+            found = self.network.correspond(observation)
             loss = matching_loss(found, truth, self.grid)
             return loss + LIKELIHOOD * negative_log_likelihood(self.network.rigid_motion(found), truth)
         estimate = self.network(observation)

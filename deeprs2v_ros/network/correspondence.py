@@ -37,7 +37,7 @@ CELL = 2
 NEIGHBOURHOODS = (12.0, 8.0, 6.0)
 """mm: standard deviation of the neighbourhood of d p in which each step looks for p."""
 
-CELLS = 128
+CELLS = 96
 """Cells of the frame that take part."""
 
 HALF_KNOWN = 0.5
@@ -86,8 +86,8 @@ class CorrespondenceNetwork(nn.Module):
         """The rigid motion that most cells agree on, and how sure it is."""
         return self.rigid_motion(self.correspond(observation))
 
-    def correspond(self, observation: Observation, most: int = CELLS) -> Correspondences:
-        """Correlate at the ``most`` known cells of the frame with every known cell of the box.
+    def correspond(self, observation: Observation) -> Correspondences:
+        """Correlate `CELLS` known cells of the frame with every known cell of the box.
 
         Neighbouring cells are much alike: those that have most to say are enough, and in training as many at random.
         """
@@ -96,7 +96,7 @@ class CorrespondenceNetwork(nn.Module):
         known = functional.avg_pool3d(observation.box[:, 1:], CELL).flatten(1) > HALF_KNOWN
         weight = torch.sigmoid(self.confidence(frame)).flatten(1) * shown
         order = torch.rand(shown.shape, device=shown.device) + shown if self.training else weight
-        chosen = order.topk(min(most, shown.shape[1]), dim=1).indices
+        chosen = order.topk(min(CELLS, shown.shape[1]), dim=1).indices
         frame, box = (functional.normalize(each.flatten(2), dim=1) for each in (frame, box))
         frame = frame.gather(2, chosen[:, None].expand(-1, frame.shape[1], -1))
         logits = self.log_temperature.exp() * frame.mT @ box
