@@ -92,7 +92,7 @@ class ItkTracker(Tracker):
         rotation, origin = np.reshape(motion.GetMatrix(), (3, 3)), motion.TransformPoint((0.0, 0.0, 0.0))
         pose = prior @ rigid(rotation, LEVER * np.array(origin))
         known_nothing = Belief(pose, np.eye(6))
-        task = on_level(self.levels[-2], averaged[-2], self.levels[-2].mask, self.centre, known_nothing, 0.0)
+        task = on_level(self.levels[-2], averaged[-2], self.levels[-2].mask, self.centre, [known_nothing], 0.0)
         return Belief(pose, pose_covariance(task, pose))
 
 
