@@ -25,6 +25,7 @@ BITS = {name: ARM.encoders.encoders[name].bits for name in NAMES}
 REST = ARM.encoders.counts(ARM.rest)
 FAR = REST["j1"] + 900  # 79 degrees away, for which the joint needs 0.4 s
 PERIOD = 2_000_000  # ns between samples
+HALF_FULL = 2048  # bytes that wait in the terminal, after which this thread, which also reads them, must not write on
 
 
 class Cart:
@@ -90,7 +91,7 @@ class Cart:
         end = self.board.taken + samples
 
         def done():
-            while self._next <= self.now() and self.board.taken < end:
+            while self._next <= self.now() and self.board.taken < end and self.port.unread() < HALF_FULL:
                 taken = REST | {"translate": self.board.taken} | counts
                 line = self.board.line(self._next, [taken[name] for name in self._joints])
                 self.sent.append((self._next, taken))
