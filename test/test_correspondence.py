@@ -68,7 +68,7 @@ def test_every_gradient_is_finite_even_if_nothing_is_known(frame_known):
     frame[:, 1] = frame_known
     box = torch.rand(2, 2, 8, 16, 20)
     box[:, 1] = frame_known
-    found = network.correspond(Observation(frame, box), 16)
+    found = network.correspond(Observation(frame, box))
     estimate = network.rigid_motion(found)
     loss = matching_loss(found, from_motion(MOTIONS), GRID) + estimate.correction.sum() + estimate.covariance.sum()
     loss.backward()
