@@ -72,3 +72,8 @@ def test_what_cannot_be_separated_is_said():
     rng.shuffle(alike)
     with pytest.raises(InputError, match="no lines tell the 20 wrong results"):
         learn_gate(alike, OPEN)
+
+
+def test_without_a_right_result_there_is_nothing_to_learn():
+    with pytest.raises(InputError, match="of 20 results none is right"):
+        learn_gate([Sample(GOOD, 9.0)] * 20, OPEN)

@@ -109,14 +109,12 @@ class Tracker:
         if self.propose is not None and before.overlap > WORTH_A_LOOK:
             beliefs = [self.propose(image, prior), expected]
             network_runtime = perf_counter() - began
+        tasks = self._tasks(averaged, visible, beliefs)
         if self.correction:
-            tasks = self._tasks(averaged, visible, beliefs)
             found = search(tasks, hypotheses(beliefs, self.centre), self.settings)
             image_covariance = pose_covariance(tasks[-2], found.best.pose)
             covariance = posterior_covariance(image_covariance, found.best.pose, beliefs, self.centre)
         else:
-            del beliefs[1:]  # what a network proposes is its own word
-            tasks = self._tasks(averaged, visible, beliefs)
             found = Found(evaluate(tasks[-1], beliefs[0].pose), margin=1.0, iterations=0)
             covariance = beliefs[0].covariance
 

@@ -72,18 +72,21 @@ def gather(
 def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) -> GateSettings:
     """The gate with the best `LINES`, the others as in ``start``; ``seed`` is that of the clouds.
 
-    Raises InputError where it is best to keep everything out.
+    Raises InputError where nothing is right, or where it is best to keep everything out.
     """
     kept = [s for s in samples if _plausible(s.signals, start)]
     values = np.array([[_upright(name, s.signals) for name in LINES] for s in kept])
-    wrong = np.tile([s.error > WRONG for s in kept], CLOUD)
-    right = values[~wrong[: len(kept)]]
+    wrong = np.array([s.error > WRONG for s in kept])
+    count = np.count_nonzero(wrong)
+    if count == len(kept):
+        raise InputError(f"gate: of {len(samples)} results none is right and plausible")
+    right = values[~wrong]
     reach = np.subtract(*np.quantile(right, (0.75, 0.25), axis=0))
     noise = np.random.default_rng(seed).normal(scale=WIDTH, size=(CLOUD, *values.shape))
     clouds = (values + noise * reach).reshape(-1, len(LINES))
     # The laxest lines first, which win among equals: beyond the last right result.
     limits = np.vstack([right.min(axis=0) - 3.0 * WIDTH * reach, np.quantile(right, SHARES, axis=0)])
-    worth = np.where(wrong, -COST, 1.0)
+    worth = np.tile(np.where(wrong, -COST, 1.0), CLOUD)
 
     best, chosen = 0.0, None
     for lines in product(range(len(limits)), repeat=len(LINES) - 1):
@@ -94,9 +97,7 @@ def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) ->
         if gained.max() > best:
             best, chosen = gained.max(), (*lines, int(gained.argmax()))
     if chosen is None:
-        raise InputError(
-            f"gate: no lines tell the {np.count_nonzero(wrong) // CLOUD} wrong results from the right ones"
-        )
+        raise InputError(f"gate: no lines tell the {count} wrong results from the right ones")
     upright = {field: limits[line, k] for k, (line, field) in enumerate(zip(chosen, LINES.values(), strict=True))}
     return replace(start, **{f: float(f"{v if f.startswith('minimum') else -v:.3g}") for f, v in upright.items()})
 
