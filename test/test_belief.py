@@ -6,7 +6,7 @@ from phantoms import CENTRE, cut_frame, displacement, fan, middle_pose, phantom
 from scipy.stats import multivariate_t
 
 from deeprs2v_ros.geometry import about, apply, from_motion, inverse, seen_from, to_motion
-from deeprs2v_ros.registration.belief import TAIL, Belief, expected_covariance, posterior_covariance, surprise
+from deeprs2v_ros.registration.belief import TAIL, Belief, expected_scale, posterior_covariance, surprise
 from deeprs2v_ros.registration.correction import correct, evaluate, on_level
 from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import hypotheses
@@ -29,7 +29,7 @@ def task_for(volume, pose, beliefs, weight, spacing=3.2):
 
 def test_the_arm_and_the_organ_add_up():
     arm = np.diag([3.0, 0.0, 0.0, 0.0, 0.0, 0.04]) ** 2
-    total = expected_covariance(arm, OrganMotion(translation=4.0, rotation=np.degrees(0.03)))
+    total = expected_scale(arm, OrganMotion(translation=4.0, rotation=np.degrees(0.03)))
     np.testing.assert_allclose(np.sqrt(np.diag(total)), [5.0, 4.0, 4.0, 0.03, 0.03, 0.05])
 
 
@@ -69,8 +69,8 @@ def test_the_score_is_lncc_less_the_cost_of_leaving_the_belief():
     free = evaluate(task_for(volume, pose, [belief], 0.0), pose)
     bound = evaluate(task_for(volume, pose, [belief], 0.02), pose)
     motion = to_motion(about(-CENTRE, inverse(belief.pose) @ pose))
-    squared = motion @ np.linalg.solve(belief.covariance, motion)
-    tails = multivariate_t(np.zeros(6), belief.covariance, df=TAIL)
+    squared = motion @ np.linalg.solve(belief.scale, motion)
+    tails = multivariate_t(np.zeros(6), belief.scale, df=TAIL)
     log_odds = (tails.logpdf(np.zeros(6)) - tails.logpdf(motion)) * TAIL / (TAIL + 6.0)
     assert free.score == pytest.approx(free.lncc * free.overlap)
     assert free.score - bound.score == pytest.approx(0.02 * log_odds)
@@ -136,4 +136,24 @@ def test_hypotheses_lie_where_the_belief_is_least_sure():
     np.testing.assert_allclose(poses[1], prior.pose)
     offsets = np.array([apply(inverse(belief.pose) @ pose, CENTRE) - CENTRE for pose in poses])
     assert {round(z) for z in offsets[:, 2]} >= {30, -30}
-    assert len(hypotheses([prior], CENTRE)) == 1
+
+
+def test_starts_are_drawn_around_the_prior_in_all_directions_at_once():
+    prior = Belief(middle_pose(phantom("spheres")), wide(6.0, 4.0))
+    poses = hypotheses([prior], CENTRE)
+    np.testing.assert_allclose(poses[0], prior.pose)
+    motions = np.array([to_motion(about(-CENTRE, inverse(prior.pose) @ pose)) for pose in poses[1:]])
+    deviations = motions.std(axis=0) / np.sqrt(np.diag(prior.scale))
+    assert ((deviations > 1.4) & (deviations < 2.8)).all()
+    assert np.abs(motions / motions.std(axis=0)).min(axis=1).max() > 0.5
+    assert np.array_equal(poses, hypotheses([prior], CENTRE))
+
+
+def test_a_belief_covaries_as_students_t_distribution():
+    rng = np.random.default_rng(0)
+    scale = wide(3.0, 2.0)
+    drawn = multivariate_t.rvs(np.zeros(6), scale, df=TAIL, size=100_000, random_state=rng)
+    covariance = Belief(np.eye(4), scale).covariance
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), drawn.std(axis=0), rtol=0.1)
+    np.testing.assert_allclose(Belief.with_covariance(np.eye(4), covariance).scale, scale)
+    np.testing.assert_allclose(Belief(np.eye(4), scale).weakened(2.0).covariance, 4.0 * covariance)

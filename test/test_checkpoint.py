@@ -85,18 +85,23 @@ class Moves(torch.nn.Module):
         return Estimate(from_motion(self.motion), torch.eye(6)[None])
 
 
+FACTORS = (0.5, 1.0, 2.0, 1.5, 0.7, 1.0)
+
+
 def test_a_prediction_moves_the_prior_about_the_image_centre():
     volume = phantom("spheres")
     pose, motion = middle_pose(volume), [3.0, -2.0, 1.0, 0.02, -0.03, 0.05]
     predict = Predictor(
-        Checkpoint(Moves(motion), Description("correspondence", GRID), "moves"), volume, fan(), IMAGE_FROM_PIXEL
-    )
+        Checkpoint(Moves(motion), Description("correspondence", GRID, calibration=FACTORS), "moves"),
+        volume, fan(), IMAGE_FROM_PIXEL,
+    )  # fmt: skip
     believed = predict(cut_frame(volume, pose), pose)
     centre = np.array([(240 - 1) / 4, (180 - 1) / 4, 0.0, 1.0])
     step = from_motion(torch.tensor([motion])).numpy()[0]
     expected = (step @ step)[:3, 3]  # two passes
     relative = np.linalg.inv(pose) @ believed.pose
     np.testing.assert_allclose((relative @ centre - centre)[:3], expected, atol=1e-4)
+    np.testing.assert_allclose(np.sqrt(np.diag(believed.scale)), FACTORS)  # as it says itself, all are 1
     np.testing.assert_allclose(believed.pose[:3, :3] @ believed.pose[:3, :3].T, np.eye(3), atol=1e-12)
 
 

@@ -13,13 +13,18 @@ import torch
 import yaml
 from networks import GRID, write_clip
 from phantoms import phantom
+from scipy.stats import f, multivariate_t
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import inverse
-from deeprs2v_ros.network.checkpoint import load_weights
+from deeprs2v_ros.geometry import inverse, to_motion
+from deeprs2v_ros.network.architectures import build
+from deeprs2v_ros.network.checkpoint import Description, load_weights, save_weights
 from deeprs2v_ros.network.loss import slice_box
 from deeprs2v_ros.network.observation import Observation
+from deeprs2v_ros.network.prediction import look
+from deeprs2v_ros.registration.belief import TAIL
 from deeprs2v_ros.training.augmentation import Augmentation
+from deeprs2v_ros.training.calibration import calibrate, calibration_factors, squared_distances
 from deeprs2v_ros.training.clips import ClipFiles, read_clips
 from deeprs2v_ros.training.invention import invent_clip
 from deeprs2v_ros.training.pairs import Pairs, displaced_pair, draw_displacement
@@ -160,6 +165,44 @@ def test_training_stops_when_validation_gets_no_better(clips, tmp_path):
     train(settings, clips, clips[:1], tmp_path, torch.device("cpu"))
     steps = [int(row["step"]) for row in csv.DictReader((tmp_path / LOG).open())]
     assert len(steps) < 40
+
+
+def test_calibration_finds_the_factors_that_were_forgotten():
+    rng = np.random.default_rng(0)
+    roots = rng.normal(size=(4000, 6, 6)) * 0.3 + 2.0 * np.eye(6)
+    covariances, factors = roots @ roots.transpose(0, 2, 1), np.array([0.5, 1.0, 2.0, 3.0, 0.8, 1.3])
+    drawn = multivariate_t.rvs(np.zeros(6), np.eye(6), df=TAIL, size=4000, random_state=rng)
+    errors = factors * (roots @ drawn[..., None])[..., 0]
+    np.testing.assert_allclose(calibration_factors(errors, covariances), factors, rtol=0.1)
+
+
+def test_a_calibrated_network_is_as_far_off_as_it_says(tmp_path):
+    """Untrained, it says that nothing is displaced: how much is, it has to learn from the validation clips."""
+    path = tmp_path / "untrained.safetensors"
+    save_weights(path, build("fvrnet", GRID, 0.125), Description("fvrnet", GRID, 0.125))
+    calibrate(path, [invent_clip(np.random.default_rng(0), GRID, 50)], 2.0, 0, torch.device("cpu"))
+    factors, said = load_weights(path).description.calibration, np.diag([10.0, 10.0, 10.0, 0.2, 0.2, 0.2]) ** 2
+    rng = np.random.default_rng(1)
+    errors = np.stack([to_motion(draw_displacement(rng, rng.uniform(0.0, 2.0))) for _ in range(400)])
+    inside = squared_distances(errors, np.broadcast_to(said, (400, 6, 6)), factors) / 6.0
+    assert 0.35 < np.mean(inside < f.ppf(0.5, 6, TAIL)) < 0.65
+    assert np.mean(inside < f.ppf(0.9, 6, TAIL)) > 0.8
+
+
+def test_the_shipped_network_is_as_far_off_as_it_says():
+    """On anatomies that nobody has, none of which it was trained or calibrated on."""
+    checkpoint = load_weights("correspondence")
+    grid, factors = checkpoint.description.grid, checkpoint.description.calibration
+    rng, errors, covariances = np.random.default_rng(11), [], []
+    for _ in range(4):
+        clip = invent_clip(rng, grid, 8)
+        for frame, truth in zip(clip.frames, clip.volume_from_centre, strict=True):
+            found = look(checkpoint.network, clip.volume, frame[None], truth @ draw_displacement(rng, 1.0), grid)
+            errors.append(to_motion(inverse(found.pose) @ truth))
+            covariances.append(found.scale)
+    inside = squared_distances(np.stack(errors), np.stack(covariances), factors) / 6.0
+    assert np.mean(inside < f.ppf(0.5, 6, TAIL)) > 0.25
+    assert np.mean(inside < f.ppf(0.9, 6, TAIL)) > 0.75
 
 
 def test_two_processes_train_one_network(tmp_path):

@@ -25,12 +25,16 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 
 @dataclass(frozen=True)
 class Description:
-    """What a file of weights is for: architecture and width, the grid it sees, and the data it was trained on."""
+    """What a file of weights is for: architecture and width, the grid it sees, and the data it was trained on.
+
+    ``calibration`` is what the network's standard deviations are to be multiplied by, of translation, then of rotation.
+    """
 
     architecture: str
     grid: Grid
     width: float = 1.0
     trained_on: dict[str, object] = field(default_factory=dict)
+    calibration: tuple[float, ...] = (1.0,) * 6
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,12 @@ def load_weights(path: str | Path, device: str = "cpu") -> Checkpoint:
     try:
         values = json.loads(metadata[_KEY])
         grid = Grid(float(values["grid"]["spacing"]), tuple(int(n) for n in values["grid"]["size"]))
-        description = Description(values["architecture"], grid, float(values["width"]), values["trained_on"])
+        calibration = tuple(float(factor) for factor in values["calibration"])
+        if len(calibration) != 6:
+            raise ValueError("one factor for each degree of freedom")
+        description = Description(
+            values["architecture"], grid, float(values["width"]), values["trained_on"], calibration
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: does not say which network its weights are for") from error
     try:

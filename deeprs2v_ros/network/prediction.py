@@ -5,20 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, image_centre, rigid
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.network.checkpoint import Checkpoint
-from deeprs2v_ros.network.observation import Observation, VolumeSpatialTransformer, observe_frame
+from deeprs2v_ros.network.observation import Grid, Observation, VolumeSpatialTransformer, observe_frame
 from deeprs2v_ros.registration.belief import Belief
 from deeprs2v_ros.registration.pyramid import sample_volume
 
 PASSES = 2
 """The second look starts where the first one ended, so that the box is centred on the plane."""
-
-DOUBT = 3.0
-"""Factor on a network's standard deviations: it is less sure of what it was not trained on."""
 
 LEAST_INSIDE, LEAST_FILLED = 0.7, 0.05
 """Share of a frame's valid area that the grid has to hold, and share of the grid that the frame has to fill."""
@@ -40,6 +38,7 @@ class Predictor:
     ) -> None:
         self._network = checkpoint.network.to(device).eval()
         self._grid = checkpoint.description.grid
+        self._calibration = np.array(checkpoint.description.calibration)
         self._device = torch.device(device)
         self._mask = mask
         self._pixel_size = (image_from_pixel[0, 0], image_from_pixel[1, 1])
@@ -51,21 +50,9 @@ class Predictor:
     def __call__(self, image: NDArray[np.uint8], prior: Array) -> Belief:
         """Propose a pose for an ``image`` (rows, columns) that is expected at ``prior``, volume_from_image (4, 4)."""
         frame = observe_frame(image, self._mask, self._pixel_size, self._grid)[None].to(self._device)
-        pose = prior @ self._from_centre
-        covariance = np.eye(6)
-        for _ in range(PASSES):
-            correction, covariance = self._look(frame, pose)
-            pose = pose @ correction
-        return Belief(pose @ self._to_centre, covariance)
-
-    def _look(self, frame: torch.Tensor, volume_from_centre: Array) -> tuple[Array, Array]:
-        with torch.inference_mode():
-            box = self._volume.box(torch.from_numpy(volume_from_centre)[None].to(self._device), self._grid)
-            correction, covariance = self._network(Observation(frame, box))
-        correction, covariance = (each[0].double().cpu().numpy() for each in (correction, covariance))
-        # In single precision the rotation is one to seven digits: not enough to be composed with poses for ever.
-        u, _, vt = np.linalg.svd(correction[:3, :3])
-        return rigid(u @ vt, correction[:3, 3]), 0.5 * DOUBT**2 * (covariance + covariance.T)
+        found = look(self._network, self._volume, frame, prior @ self._from_centre, self._grid)
+        scale = found.scale * np.outer(self._calibration, self._calibration)
+        return Belief(found.pose @ self._to_centre, scale)
 
     def _check_size(self, name: str) -> None:
         """Refuse frames of a size that the weights are not for."""
@@ -79,3 +66,26 @@ class Predictor:
             size = " x ".join(f"{n * p:.0f}" for n, p in zip(self._mask.shape[::-1], self._pixel_size, strict=True))
             held = " x ".join(f"{length:.0f}" for length in extent)
             raise InputError(f"weights {name}: are for images of about {held} mm, these are of {size} mm")
+
+
+@torch.inference_mode()
+def look(
+    network: nn.Module,
+    volume: VolumeSpatialTransformer,
+    frame: Tensor,
+    volume_from_centre: Array,
+    grid: Grid,
+    passes: int = PASSES,
+) -> Belief:
+    """Where a ``network`` puts a ``frame`` (1, 2, y, x) that is expected at ``volume_from_centre`` (4, 4).
+
+    The pose found is the image centre's as well, and its scale is what the network says, not calibrated.
+    """
+    pose, covariance = volume_from_centre, np.eye(6)
+    for _ in range(passes):
+        estimate = network(Observation(frame, volume.box(torch.from_numpy(pose)[None].to(frame.device), grid)))
+        correction, covariance = (each[0].double().cpu().numpy() for each in estimate)
+        # In single precision the rotation is one to seven digits: not enough to be composed with poses for ever.
+        u, _, vt = np.linalg.svd(correction[:3, :3])
+        pose = pose @ rigid(u @ vt, correction[:3, 3])
+    return Belief(pose, 0.5 * (covariance + covariance.T))

@@ -6,7 +6,7 @@ plainly wrong: Student's t distribution with n degrees of freedom. So a pose sco
 
     LNCC - weight sum_beliefs n / 2 log(1 + m^T P^-1 m / n),
 
-with m the motion from the believed pose to it and P the covariance. Where prior and network agree, both pull; where
+with m the motion from the believed pose to it and P the scale. Where prior and network agree, both pull; where
 they do not, the pose may side with one, and the other then hardly counts.
 
 Directions that the image shows well are decided by LNCC, those that it does not show stay where they are believed to
@@ -28,18 +28,37 @@ TAIL = 4.0
 """Degrees of freedom of Student's t distribution: so heavy are the tails of a belief."""
 
 
+SAME_IMAGE = 4.0
+"""Factor on a network's standard deviations where LNCC has a say as well: both look at the same image, so what the
+network says is no independent evidence, and where it errs it is LNCC that can tell."""
+
+
 class Belief(NamedTuple):
-    """A ``pose`` volume_from_image (4, 4), and the covariance (6, 6) of a small motion of it about the image centre.
+    """A ``pose`` volume_from_image (4, 4), and the scale P (6, 6) of a small motion of it about the image centre.
 
     In image axes, mm and rad, as everywhere.
     """
 
     pose: Array
-    covariance: Array
+    scale: Array
+
+    @classmethod
+    def with_covariance(cls, pose: Array, covariance: Array) -> Belief:
+        """The belief whose `covariance` is this."""
+        return cls(pose, (TAIL - 2.0) / TAIL * covariance)
+
+    @property
+    def covariance(self) -> Array:
+        """Of that motion, (6, 6): for its tails it is larger than the scale."""
+        return TAIL / (TAIL - 2.0) * self.scale
+
+    def weakened(self, factor: float) -> Belief:
+        """The same pose, ``factor`` times less sure."""
+        return self._replace(scale=factor**2 * self.scale)
 
 
-def expected_covariance(arm: Array | None, organ: OrganMotion) -> Array:
-    """Covariance (6, 6) of the prior C X about the image centre: the organ has moved on, and the arm is not exact.
+def expected_scale(arm: Array | None, organ: OrganMotion) -> Array:
+    """Scale (6, 6) of the prior C X about the image centre: the organ has moved on, and the arm is not exact.
 
     ``arm`` is the covariance of the tracked pose, if it is known.
     """
@@ -54,15 +73,15 @@ def posterior_covariance(image: Array, pose: Array, beliefs: Sequence[Belief], c
     """
     covariance = image
     for belief in beliefs:
-        wide = belief.covariance * (TAIL + squared_distance(pose, belief, centre)) / TAIL
+        wide = belief.scale * (TAIL + squared_distance(pose, belief, centre)) / TAIL
         covariance = covariance - covariance @ np.linalg.solve(wide + covariance, covariance)
     return covariance
 
 
 def squared_distance(pose: Array, belief: Belief, centre: Array) -> float:
-    """The squared Mahalanobis distance of ``pose`` from what is believed: 6 on average if that is right."""
+    """The squared Mahalanobis distance of ``pose`` from what is believed."""
     motion = to_motion(about(-centre, inverse(belief.pose) @ pose))
-    return float(motion @ np.linalg.solve(belief.covariance, motion))
+    return float(motion @ np.linalg.solve(belief.scale, motion))
 
 
 def surprise(pose: Array, belief: Belief, centre: Array) -> float:

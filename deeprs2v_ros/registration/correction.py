@@ -103,7 +103,7 @@ def on_level(
         level.spacing,
         frame,
         np.stack([inverse(belief.pose) for belief in beliefs]),
-        np.stack([np.linalg.inv(belief.covariance) for belief in beliefs]),
+        np.stack([np.linalg.inv(belief.scale) for belief in beliefs]),
         weight * level.spacing,
     )
 

@@ -93,7 +93,7 @@ class ItkTracker(Tracker):
         pose = prior @ rigid(rotation, LEVER * np.array(origin))
         known_nothing = Belief(pose, np.eye(6))
         task = on_level(self.levels[-2], averaged[-2], self.levels[-2].mask, self.centre, [known_nothing], 0.0)
-        return Belief(pose, pose_covariance(task, pose))
+        return Belief.with_covariance(pose, pose_covariance(task, pose))
 
 
 def descend(

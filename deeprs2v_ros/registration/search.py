@@ -1,6 +1,6 @@
 """Coarse-to-fine search from several starting points, so that one bad valley does not decide.
 
-The correction climbs to the nearest summit of LNCC. Starts spread around the prior climb on a plane of a few hundred
+The correction climbs to the nearest summit of LNCC. Starts drawn around the prior climb on a plane of a few hundred
 points, where a climb costs a fraction of a millisecond; distinct summits are kept and compared on ever finer levels.
 By how much the winner beats the best different summit says whether it is the only one.
 """
@@ -16,16 +16,21 @@ import numpy as np
 
 from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
 from deeprs2v_ros.registration.belief import Belief
-from deeprs2v_ros.registration.correction import LEVER, SCALE, Evaluation, Task, correct, evaluate
+from deeprs2v_ros.registration.correction import LEVER, SCALE, Evaluation, Task, correct
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
 _WORKERS = ThreadPoolExecutor(2, thread_name_prefix="climb")
+
+DRAWN, WIDER = 64, 2.0
+"""How many starts are drawn around the prior, and how widely, in units of its scale."""
 
 WEAK, FAR = 2, 1.5
 """How many of the least sure directions are tried, and how far, in standard deviations."""
 
 APART = 2.0
 """Summits closer than this many lattice points are the same summit."""
+
+_NORMAL = np.random.default_rng(0).normal(size=(DRAWN, 6))
 
 
 class Found(NamedTuple):
@@ -39,9 +44,9 @@ class Found(NamedTuple):
 def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: RegistrationSettings) -> Found:
     """Find the pose of a frame, put to each level as a task, from ``hypotheses``, volume_from_image (4x4 mm).
 
-    Around the best of them so far, more are spread.
+    In rounds that say so, more are spread around the best of them so far.
     """
-    starts, margin, iterations = sorted(hypotheses, key=lambda pose: -evaluate(tasks[0], pose).score), 1.0, 0
+    starts, margin, iterations = list(hypotheses), 1.0, 0
     for task, limits in zip(tasks, settings.levels, strict=True):
         for turn in limits.rounds:
             starts += spread(starts[0], task.centre, turn.spread)
@@ -56,18 +61,20 @@ def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: Registr
 
 
 def hypotheses(beliefs: Sequence[Belief], centre: Array) -> list[Array]:
-    """The believed poses and, around a network's, the first of two, poses where that is least sure.
+    """Where to start: the believed poses, poses drawn around the prior and, around a network's, where that is unsure.
 
-    These lie at `FAR` standard deviations, both ways, along the `WEAK` widest axes of its covariance. The prior, if
-    nothing else is believed, is as unsure in all directions, and what the search spreads around it is enough.
+    The last of the ``beliefs`` is the prior. `DRAWN` poses are drawn from its scale, `WIDER` times as wide: in all six
+    directions at once, and the same ones each time. A network's, the first of two, has poses beside it at `FAR`
+    standard deviations, both ways, along the `WEAK` widest axes of its scale.
     """
+    motions = WIDER * _NORMAL @ np.linalg.cholesky(beliefs[-1].scale).T
     poses = [belief.pose for belief in beliefs]
-    if len(poses) == 1:
-        return poses
-    scale = np.outer(SCALE, SCALE)
-    variances, axes = np.linalg.eigh(beliefs[0].covariance / scale)
-    motions = (FAR * np.sqrt(variances[-WEAK:]) * axes[:, -WEAK:] * SCALE[:, None]).T
-    return poses + [poses[0] @ about(centre, from_motion(sign * each)) for each in motions for sign in (1.0, -1.0)]
+    poses += [beliefs[-1].pose @ about(centre, from_motion(motion)) for motion in motions]
+    if len(beliefs) > 1:
+        variances, axes = np.linalg.eigh(beliefs[0].scale / np.outer(SCALE, SCALE))
+        steps = (FAR * np.sqrt(variances[-WEAK:]) * axes[:, -WEAK:] * SCALE[:, None]).T
+        poses += [poses[0] @ about(centre, from_motion(sign * step)) for step in steps for sign in (1.0, -1.0)]
+    return poses
 
 
 def spread(pose: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:

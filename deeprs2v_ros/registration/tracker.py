@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.belief import Belief, expected_covariance, posterior_covariance, surprise
+from deeprs2v_ros.registration.belief import (
+    SAME_IMAGE,
+    Belief,
+    expected_scale,
+    posterior_covariance,
+    surprise,
+)
 from deeprs2v_ros.registration.correction import Task, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.pyramid import build_level
@@ -99,15 +105,16 @@ class Tracker:
         """
         began = perf_counter()
         prior = self.motion @ tracked
-        expected = Belief(prior, expected_covariance(arm, self.settings.organ))
-        beliefs = [expected]
+        expected = Belief(prior, expected_scale(arm, self.settings.organ))
+        proposed, beliefs = expected, [expected]
         frame = self.mask * image * np.float32(1 / 255)
         averaged = [level.average(frame) for level in self.levels]
         visible = [level.visible(each) for level, each in zip(self.levels, averaged, strict=True)]
 
         before, network_runtime = evaluate(self._tasks(averaged, visible, beliefs)[-1], prior), np.nan
         if self.propose is not None and before.overlap > WORTH_A_LOOK:
-            beliefs = [self.propose(image, prior), expected]
+            proposed = self.propose(image, prior)
+            beliefs = [proposed.weakened(SAME_IMAGE), expected]
             network_runtime = perf_counter() - began
         tasks = self._tasks(averaged, visible, beliefs)
         if self.correction:
@@ -115,8 +122,8 @@ class Tracker:
             image_covariance = pose_covariance(tasks[-2], found.best.pose)
             covariance = posterior_covariance(image_covariance, found.best.pose, beliefs, self.centre)
         else:
-            found = Found(evaluate(tasks[-1], beliefs[0].pose), margin=1.0, iterations=0)
-            covariance = beliefs[0].covariance
+            found = Found(evaluate(tasks[-1], proposed.pose), margin=1.0, iterations=0)
+            covariance = proposed.covariance
 
         registered = found.best.pose
         signals = self._signals(expected, found, covariance)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
 from deeprs2v_ros.geometry import Array, about, from_motion, inverse
-from deeprs2v_ros.network.observation import Grid, Observation
+from deeprs2v_ros.network.observation import Grid
+from deeprs2v_ros.network.prediction import look
 from deeprs2v_ros.registration.search import distance
 from deeprs2v_ros.training.clips import Clip
 from deeprs2v_ros.training.pairs import draw_displacement
@@ -34,7 +34,6 @@ class Validation(NamedTuple):
     closed_loop: float
 
 
-@torch.inference_mode()
 def validate(network: nn.Module, clips: Sequence[Clip], grid: Grid, seed: int) -> Validation:
     """Validate on ``clips``; the displacements depend on ``seed`` alone."""
     was_training, rng = network.training, np.random.default_rng(seed)
@@ -62,9 +61,7 @@ def validate(network: nn.Module, clips: Sequence[Clip], grid: Grid, seed: int) -
 
 
 def _look(network: nn.Module, clip: Clip, frame: int, start: Array, grid: Grid) -> Array:
-    box = clip.volume.box(torch.from_numpy(start)[None], grid)
-    estimate = network(Observation(clip.frames[frame][None], box))
-    return start @ estimate.correction[0].double().numpy()
+    return look(network, clip.volume, clip.frames[frame][None], start, grid, passes=1).pose
 
 
 def _distance(pose: Array, truth: Array) -> float:
