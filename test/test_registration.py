@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
-from phantoms import CENTRE, IMAGE_FROM_PIXEL, cut_frame, displacement, fan, middle_pose, phantom
+from phantoms import CENTRE, IMAGE_FROM_PIXEL, SHAPE, cut_frame, displacement, fan, middle_pose, phantom
+from scipy import ndimage
 
-from deeprs2v_ros.geometry import apply, from_motion, geodesic_distance, inverse
+from deeprs2v_ros.geometry import about, apply, from_motion, geodesic_distance, inverse, to_motion
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.settings import GateSettings
@@ -145,6 +147,26 @@ def test_covariance_is_positive_and_grows_with_noise(tracker, spheres):
     clean, noisy = (tracker.register_frame(cut_frame(spheres, truth, noise=n), truth).covariance for n in (0.05, 0.6))
     assert np.linalg.eigvalsh(clean).min() > 0
     assert np.trace(noisy) > 2 * np.trace(clean)
+
+
+def deformed(frame, seed):
+    """The frame with a smooth deformation, of 1.5 mm along each axis, that shifts it by nothing on average."""
+    fields = np.random.default_rng(seed).standard_normal((2, *SHAPE))
+    fields = np.stack([ndimage.gaussian_filter(field, 25) for field in fields])
+    fields -= fields[:, fan()].mean(axis=1)[:, None, None]
+    x, y = fields * 1.5 / 0.5 / fields.std(axis=(1, 2), keepdims=True)
+    rows, columns = np.indices(SHAPE)
+    return cv2.remap(frame, (columns + x).astype(np.float32), (rows + y).astype(np.float32), cv2.INTER_LINEAR)
+
+
+def test_the_covariance_covers_the_error_of_a_deformed_anatomy(tracker, spheres):
+    distances = []
+    for seed in range(8):
+        truth = middle_pose(spheres, (3 * seed % 7 - 3, 0, 2 * seed % 5 - 2, 5 * (seed % 3) - 5, 0, 0))
+        result = tracker.register_frame(deformed(cut_frame(spheres, truth, seed, 0.3), seed), truth)
+        error = to_motion(about(-CENTRE, inverse(result.registered) @ truth))
+        distances.append(error @ np.linalg.solve(result.covariance, error) / 6.0)
+    assert 0.2 < np.mean(distances) < 4.0
 
 
 GOOD = Signals(lncc=0.8, overlap=0.9, margin=0.5, sigma=0.1, surprise=1.0, translation=5.0, rotation=3.0)
