@@ -54,9 +54,11 @@ def pose_covariance(task: Task, pose: Array) -> Array:
     observations = max(np.count_nonzero(mask) * task.spacing**2 / SPECKLE_CELL, 1.0)
     noise = 2.0 * max(1.0 - lncc, 1e-3) / observations
     scale = np.outer(SCALE, SCALE)
+    least = noise / UNKNOWN**2
     variances, axes = np.linalg.eigh(measured_curvature(task, pose))
-    inverse_curvature = axes / np.maximum(variances, noise / UNKNOWN**2) @ axes.T
-    return scale * (inverse_curvature @ (scale * (noise * expected + scatter)) @ inverse_curvature)
+    inverse_curvature = axes / np.maximum(variances, least) @ axes.T
+    pull = noise * (scale * expected + least * np.eye(6)) + scale * scatter
+    return scale * (inverse_curvature @ pull @ inverse_curvature)
 
 
 def measured_curvature(task: Task, pose: Array) -> Array:
