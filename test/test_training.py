@@ -224,7 +224,7 @@ def test_two_processes_train_one_network(tmp_path):
         [*command, "--output", "run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "run" / BEST).is_file()
+    assert load_weights(tmp_path / "run" / BEST).description.calibration != (1.0,) * 6
     assert len(list(csv.DictReader((tmp_path / "run" / LOG).open()))) == 1
 
 

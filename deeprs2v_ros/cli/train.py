@@ -17,11 +17,12 @@ from tqdm import tqdm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.network.checkpoint import choose_device
 from deeprs2v_ros.registration.methods import DEVICES
+from deeprs2v_ros.training.calibration import calibrate
 from deeprs2v_ros.training.clips import read_clips, subjects_in
 from deeprs2v_ros.training.invention import invent_clip
 from deeprs2v_ros.training.settings import DataSettings, SubjectSettings, read_settings
 from deeprs2v_ros.training.subjects import is_complete, make_subject
-from deeprs2v_ros.training.training import BEST, LOG, train
+from deeprs2v_ros.training.training import LOG, VALIDATION_SEED, train
 from deeprs2v_ros.training.validation import FRAMES
 
 INVENTED_CLIPS = 4
@@ -55,8 +56,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.config}: data: nothing to {'validate' if clips else 'train'} on")
     if settings.run.invented:
         validation += [invent_clip(np.random.default_rng([seed, 1]), grid, FRAMES) for seed in range(INVENTED_CLIPS)]
-    train(settings, clips, validation, arguments.output, device)
-    print(f"{arguments.output / BEST}: the weights that validated best; {arguments.output / LOG}: how it went")
+    best = train(settings, clips, validation, arguments.output, device)
+    if int(os.environ.get("RANK", "0")) == 0:
+        calibrate(best, validation, settings.run.reach, VALIDATION_SEED, device)
+        print(f"{best}: the weights that validated best; {arguments.output / LOG}: how it went")
 
 
 def clips_of(folder: Path, subjects: SubjectSettings) -> list:

@@ -30,7 +30,6 @@ from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.network.architectures import Objective, build
 from deeprs2v_ros.network.checkpoint import Description, load_tensors, save_tensors, save_weights
 from deeprs2v_ros.network.observation import Observation
-from deeprs2v_ros.training.calibration import calibrate
 from deeprs2v_ros.training.clips import Clip
 from deeprs2v_ros.training.pairs import Pairs
 from deeprs2v_ros.training.settings import RunSettings, TrainingSettings
@@ -132,8 +131,6 @@ def train(
         losses.clear()
         if team.agree(stop) or late:
             break
-    if team.first:
-        calibrate(folder / BEST, validation, run.reach, VALIDATION_SEED, team.device)
     team.leave()
     return folder / BEST
 
