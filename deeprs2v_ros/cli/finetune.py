@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         best = train(settings, [clip], [validation], Path(folder), device, checkpoint.network, arguments.minutes)
         tuned = load_weights(best)
-    # The calibration stays that of the start: slices share their speckle with the volume, and would flatter the network.
+    # The calibration stays that of the start: slices share their speckle with the volume and would flatter it.
     trained_on = about.trained_on | {"then": f"{arguments.steps} steps on slices of {arguments.volume.name}"}
     save_weights(arguments.output, tuned.network, dataclasses.replace(about, trained_on=trained_on))
     print(f"{arguments.output}: {checkpoint.name}, adapted to {arguments.volume}")
