@@ -32,7 +32,7 @@ demo: setup
 test: setup
 	ruff check .
 	ruff format --check .
-	$(IN_ROS) pytest --numprocesses 2 --dist loadfile
+	$(IN_ROS) pytest -m alone && pytest -m "not alone" --numprocesses 2 --dist loadfile
 
 clean:
 	rm -rf .venv build install log out *.egg-info

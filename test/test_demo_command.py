@@ -85,9 +85,10 @@ def test_parameters_of_recorded_frames(tmp_path):
 
 
 @needs_ros
+@pytest.mark.alone
 def test_the_simulated_cart_from_encoder_counts_to_the_report(tmp_path):
     folder = tmp_path / "out" / "demo"
-    result = run(["--output", folder, "--duration", "3"], tmp_path)
+    result = run(["--output", folder, "--duration", "6"], tmp_path)
     assert result.returncode == 0, result.stderr
     assert_complete(folder, result.stdout)
     assert "acquiring the volume" in result.stderr
@@ -96,6 +97,7 @@ def test_the_simulated_cart_from_encoder_counts_to_the_report(tmp_path):
 
 
 @needs_ros
+@pytest.mark.alone
 def test_real_images_until_ctrl_c(tmp_path, shared):
     folder, sweep = tmp_path / "demo", shared / "liver_sweep"
     arguments = ["--output", folder, "--sequence", sweep / "frames.igs.mha", "--volume", sweep / "volume.mha"]

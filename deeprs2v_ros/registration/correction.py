@@ -13,6 +13,7 @@ A whole climb is compiled, and needs no lock of the interpreter: climbs from sev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numba
@@ -38,6 +39,9 @@ FARTHEST = 4.0
 
 WEAKEST, STRONGEST = 1e-4, 1e2
 """Bounds of the damping, as a share of the mean curvature."""
+
+WORKERS = ThreadPoolExecutor(2, thread_name_prefix="climb")
+"""Evaluations and climbs of several poses side by side: what is compiled here holds no lock."""
 
 
 class Evaluation(NamedTuple):

@@ -8,7 +8,6 @@ By how much the winner beats the best different summit says whether it is the on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import NamedTuple
 
@@ -16,13 +15,14 @@ import numpy as np
 
 from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
 from deeprs2v_ros.registration.belief import Belief
-from deeprs2v_ros.registration.correction import LEVER, SCALE, Evaluation, Task, correct
+from deeprs2v_ros.registration.correction import LEVER, SCALE, WORKERS, Evaluation, Task, correct, evaluate
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
-_WORKERS = ThreadPoolExecutor(2, thread_name_prefix="climb")
-
 DRAWN, WIDER = 64, 2.0
-"""How many starts are drawn around the prior, and how widely, in units of its scale."""
+"""How many poses are drawn around the prior, and how widely, in units of its scale."""
+
+STARTS = 16
+"""So many climb, those with the best scores where they are."""
 
 WEAK, FAR = 2, 1.5
 """How many of the least sure directions are tried, and how far, in standard deviations."""
@@ -44,13 +44,14 @@ class Found(NamedTuple):
 def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: RegistrationSettings) -> Found:
     """Find the pose of a frame, put to each level as a task, from ``hypotheses``, volume_from_image (4x4 mm).
 
-    In rounds that say so, more are spread around the best of them so far.
+    The `STARTS` best of them climb. In rounds that say so, more are spread around the best one so far.
     """
-    starts, margin, iterations = list(hypotheses), 1.0, 0
+    scored = sorted(WORKERS.map(evaluate, repeat(tasks[0]), hypotheses), key=lambda start: -start.score)
+    starts, margin, iterations = [start.pose for start in scored[:STARTS]], 1.0, len(scored)
     for task, limits in zip(tasks, settings.levels, strict=True):
         for turn in limits.rounds:
             starts += spread(starts[0], task.centre, turn.spread)
-            climbs = list(_WORKERS.map(correct, repeat(task), starts, repeat(turn.iterations)))
+            climbs = list(WORKERS.map(correct, repeat(task), starts, repeat(turn.iterations)))
             iterations += sum(tried for _, tried in climbs)
             best = distinct([summit for summit, _ in climbs], turn.keep, APART * task.spacing, task.centre)
             starts = [summit.pose for summit in best]

@@ -29,7 +29,7 @@ class LevelSettings:
 
 
 COARSE_TO_FINE = (
-    LevelSettings(6.4, 60.0, (Round(6, keep=12), Round(20, keep=6))),
+    LevelSettings(6.4, 60.0, (Round(6, keep=8), Round(20, keep=6))),
     LevelSettings(3.2, 40.0, (Round(15, keep=2), Round(5, keep=2, spread=((11.0, 10.0),)))),
     LevelSettings(1.6, 25.0, (Round(12, keep=1),)),
     LevelSettings(0.8, 25.0, (Round(15, keep=1),)),

@@ -17,10 +17,12 @@ H is measured, by moving the plane: where frame and slice are alike in part only
 
 from __future__ import annotations
 
+from itertools import repeat
+
 import numpy as np
 
 from deeprs2v_ros.geometry import Array, about, from_motion
-from deeprs2v_ros.registration.correction import SCALE, Task, compare, evaluate, normal_equations
+from deeprs2v_ros.registration.correction import SCALE, WORKERS, Task, compare, evaluate, normal_equations
 
 SPECKLE_CELL = 9.0
 """mm^2 of the image plane that count as one independent observation, since speckle correlates neighbouring pixels."""
@@ -66,7 +68,7 @@ def measured_curvature(task: Task, pose: Array) -> Array:
     alone = task._replace(weight=0.0)
     motions = STEP * np.concatenate([np.eye(6), -np.eye(6)]) * SCALE
     poses = [pose @ about(task.centre, from_motion(motion)) for motion in motions]
-    ahead, behind = np.split(np.stack([SCALE * evaluate(alone, moved).gradient for moved in poses]), 2)
+    ahead, behind = np.split(np.stack([SCALE * at.gradient for at in WORKERS.map(evaluate, repeat(alone), poses)]), 2)
     slopes = (behind - ahead) / (2.0 * STEP)
     return 0.5 * (slopes + slopes.T)
 

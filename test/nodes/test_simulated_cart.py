@@ -26,6 +26,7 @@ def position(message):
     return 1e3 * np.array([message.point.x, message.point.y, message.point.z])
 
 
+@pytest.mark.alone
 def test_target_is_found_within_two_millimetres_while_the_patient_breathes(ros, keep, tmp_path, spin_until):
     arguments = ["--ros-args", "--params-file", str(resource("config/simulator.yaml"))]
 
