@@ -51,6 +51,11 @@ def likeness(frame, moved):
     return torch.corrcoef(torch.stack([frame[:, 0][both], moved[:, 0][both]]))[0, 1]
 
 
+def batch_of(pairs):
+    frames, boxes, corrections = zip(*pairs, strict=True)
+    return Observation(torch.stack(frames), torch.stack(boxes)), torch.from_numpy(np.stack(corrections)).float()
+
+
 def test_the_correction_of_a_pair_leads_back_to_the_frame(clips):
     rng = np.random.default_rng(0)
     for index in range(len(clips[0])):
@@ -64,24 +69,26 @@ def test_the_correction_of_a_pair_leads_back_to_the_frame(clips):
 def test_mirror_images_keep_frame_and_volume_together(clips):
     """Whatever is mirrored, the mirrored correction still leads back to the mirrored frame."""
     rng = np.random.default_rng(1)
-    augmentation = Augmentation(0)
-    for _ in range(6):
-        frame, box, correction = displaced_pair(clips[0], 1, draw_displacement(rng, 1.0), GRID)
-        frame, box, correction = augmentation._mirrored(frame, box, correction)
-        truth = torch.from_numpy(correction).float()[None]
-        assert np.linalg.det(correction[:3, :3]) == pytest.approx(1.0)
-        assert likeness(frame[None], slice_box(box[None], truth, GRID)) > 0.7
+    pairs = [displaced_pair(clips[0], 1, draw_displacement(rng, 1.0), GRID) for _ in range(8)]
+    before, truth = batch_of(pairs)
+    mirrored, corrections = Augmentation(0).mirrored(before, truth)
+    changed = (mirrored.frame != before.frame).flatten(1).any(1) | (mirrored.box != before.box).flatten(1).any(1)
+    assert 2 < changed.sum() < 8
+    torch.testing.assert_close(torch.linalg.det(corrections[:, :3, :3]), torch.ones(8))
+    for frame, box, correction in zip(*mirrored, corrections, strict=True):
+        assert likeness(frame[None], slice_box(box[None], correction[None], GRID)) > 0.7
 
 
-def test_augmentation_changes_what_is_seen_and_not_where(clips):
-    frame, box, correction = displaced_pair(clips[0], 0, np.eye(4), GRID)
-    observation, _ = Augmentation(3)(frame, box, correction)
-    assert observation.frame.shape == frame.shape
-    assert observation.box.shape == box.shape
-    for observed in observation:
-        assert ((observed[0] >= 0.0) & (observed[0] <= 1.0)).all()
-        assert (observed[0][observed[1] == 0.0] == 0.0).all()
-    assert not torch.allclose(observation.frame, frame)
+def test_augmentation_changes_what_is_seen_of_each_pair_and_not_where(clips):
+    before, truth = batch_of([displaced_pair(clips[0], 0, np.eye(4), GRID)] * 3)
+    observation, _ = Augmentation(3)(before, truth)
+    for observed, original in zip(observation, before, strict=True):
+        assert observed.shape == original.shape
+        value, known = observed.unbind(1)
+        assert ((value >= 0.0) & (value <= 1.0)).all()
+        assert (value[known == 0.0] == 0.0).all()
+        assert not torch.allclose(observed, original)
+        assert not torch.allclose(observed[0], observed[1])
 
 
 def test_pairs_are_drawn_anew_each_time_and_alike_for_the_same_seed(clips):
@@ -258,7 +265,7 @@ def test_shipped_configurations_are_read(path):
 
 def test_an_observation_has_the_shape_of_the_grid(clips):
     observation, truth = next(iter(Pairs(clips, GRID, 3, 0)))
-    assert isinstance(observation, Observation)
+    assert all(type(each) is torch.Tensor for each in observation)  # not a subclass, which would slow the network down
     assert observation.frame.shape == (3, 2, *GRID.size[1::-1])
     assert observation.box.shape == (3, 2, *GRID.size[::-1])
     assert truth.shape == (3, 4, 4)

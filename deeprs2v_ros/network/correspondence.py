@@ -78,9 +78,7 @@ class CorrespondenceNetwork(nn.Module):
         self.log_deviation = nn.Parameter(torch.zeros(6))
         self.coarse = Grid(CELL * grid.spacing, tuple(count // CELL for count in grid.size))
         self.register_buffer("places", self.coarse.points.reshape(-1, 3), persistent=False)
-        plane = self.coarse.points[0].clone()
-        plane[..., 2] = 0.0
-        self.register_buffer("cells", plane.reshape(-1, 3), persistent=False)
+        self.register_buffer("cells", self.coarse.plane.reshape(-1, 3), persistent=False)
 
     def forward(self, observation: Observation) -> Estimate:
         """The rigid motion that most cells agree on, and how sure it is."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deeprs2v_ros.network.observation import LEAST_KNOWN, Estimate, Grid, Observation
+from deeprs2v_ros.network.observation import LEAST_KNOWN, Estimate, Grid, Observation, points_on
 from deeprs2v_ros.network.rigid import geodesic, inverse, to_motion
 from deeprs2v_ros.similarity import NOISE_VARIANCE, SUFFICIENT_COVERAGE
 
@@ -60,7 +60,7 @@ def slice_box(box: Tensor, correction: Tensor, grid: Grid) -> Tensor:
     Returns (batch, 2, y, x), interpolated trilinearly. Where a point's neighbours are not all known, both channels are
     0.
     """
-    plane = grid.points[0].to(box) * box.new_tensor([1.0, 1.0, 0.0])
+    plane = points_on(box.device, grid, plane=True).to(box.dtype)
     moved = plane.reshape(1, -1, 3) @ correction[:, :3, :3].mT + correction[:, None, :3, 3]
     # -1 and 1 are the first and the last point of the box.
     half = 0.5 * grid.spacing * (box.new_tensor(grid.size) - 1.0).clamp(min=1.0)

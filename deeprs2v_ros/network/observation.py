@@ -9,7 +9,7 @@ were, and the registered pose is Y = X . d (equation 1 of the method).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -47,6 +47,17 @@ class Grid:
         """All points (z, y, x, 3), mm."""
         z, y, x = torch.meshgrid(self.axis(2), self.axis(1), self.axis(0), indexing="ij")
         return torch.stack([x, y, z], dim=-1)
+
+    @cached_property
+    def plane(self) -> Tensor:
+        """The points of the frame, in the plane z = 0: (y, x, 3), mm."""
+        return self.points[0] * torch.tensor([1.0, 1.0, 0.0])
+
+
+@lru_cache(maxsize=16)
+def points_on(device: torch.device, grid: Grid, plane: bool) -> Tensor:
+    """All points of a ``grid``, or those of its ``plane``, on a ``device``, where they stay."""
+    return (grid.plane if plane else grid.points).to(device)
 
 
 class Observation(NamedTuple):
@@ -121,24 +132,30 @@ class VolumeSpatialTransformer(torch.nn.Module):
 
         Where a point's neighbours are not all known, both are 0.
         """
-        batch = volume_from_points.shape[0]
-        transform = (self.voxel_from_volume @ volume_from_points.to(self.voxel_from_volume.dtype)).to(points.dtype)
-        flat = points.reshape(1, -1, 3) @ transform[:, :3, :3].mT + transform[:, None, :3, 3]
-        size = torch.tensor(self.array.shape[:0:-1], dtype=points.dtype, device=points.device)
-        normalised = (2.0 * flat / (size - 1.0).clamp(min=1.0) - 1.0).reshape(batch, 1, 1, -1, 3)
-        sampled = torch.nn.functional.grid_sample(
-            self.array.expand(batch, -1, -1, -1, -1), normalised, mode="bilinear", padding_mode="zeros",
-            align_corners=True,
-        ).reshape(batch, 2, *points.shape[:-1])  # fmt: skip
+        voxel_from_volume = self.voxel_from_volume
+        sampled = interpolate(self.array, voxel_from_volume @ volume_from_points.to(voxel_from_volume.dtype), points)
         known = (sampled[:, 1:] >= LEAST_KNOWN).to(sampled.dtype)
         return torch.cat([sampled[:, :1] * known, known], dim=1)
 
     def slice(self, volume_from_image: Tensor, grid: Grid) -> Tensor:
         """The volume slicing module: only the plane z = 0 of the ``grid``, (batch, 2, y, x)."""
-        plane = grid.points[0].clone()
-        plane[..., 2] = 0.0
-        return self(volume_from_image, plane.to(self.array.device))
+        return self(volume_from_image, points_on(self.array.device, grid, plane=True))
 
     def box(self, volume_from_image: Tensor, grid: Grid) -> Tensor:
         """The whole ``grid``, (batch, 2, z, y, x)."""
-        return self(volume_from_image, grid.points.to(self.array.device))
+        return self(volume_from_image, points_on(self.array.device, grid, plane=False))
+
+
+def interpolate(array: Tensor, voxel_from_points: Tensor, points: Tensor) -> Tensor:
+    """Trilinear values (batch, channels, ...) of an ``array`` (channels, z, y, x) at ``points`` (..., 3); 0 outside.
+
+    ``voxel_from_points`` (batch, 4, 4) leads to indices (x, y, z) of the array.
+    """
+    batch, transform = len(voxel_from_points), voxel_from_points.to(points.dtype)
+    voxels = points.reshape(1, -1, 3) @ transform[:, :3, :3].mT + transform[:, None, :3, 3]
+    size = torch.tensor(array.shape[:0:-1], dtype=points.dtype, device=points.device)
+    places = (2.0 * voxels / (size - 1.0).clamp(min=1.0) - 1.0).reshape(batch, 1, 1, -1, 3)
+    sampled = torch.nn.functional.grid_sample(
+        array.expand(batch, -1, -1, -1, -1), places, mode="bilinear", padding_mode="zeros", align_corners=True
+    )
+    return sampled.reshape(batch, len(array), *points.shape[:-1])

@@ -9,90 +9,107 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-from monai.transforms import Compose, RandAdjustContrast, RandGaussianNoise, RandGaussianSmooth, RandScaleIntensity
+from monai.transforms import Compose, RandAdjustContrast, RandGaussianSmooth, RandScaleIntensity
+from monai.utils import convert_to_tensor
 from torch import Tensor
 from torch.nn import functional
 
-from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.network.observation import Observation
+
+FINEST_CURTAIN = 24
+"""Places across the image that a shadow can be at."""
 
 
 class Augmentation:
-    """Augments pairs; everything is drawn from ``seed``."""
+    """Augments batches; everything is drawn from ``seed``, on the ``device`` that they are on."""
 
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self._generator = torch.Generator(device).manual_seed(seed)
         self._appearance = Compose(
             [
                 RandAdjustContrast(prob=0.8, gamma=(0.5, 2.0)),
-                RandScaleIntensity(prob=0.8, factors=(-0.4, 0.3)),
+                RandScaleIntensity(prob=0.8, factors=(-0.4, 0.3), channel_wise=True),
                 RandGaussianSmooth(prob=0.3, sigma_x=(0.3, 0.9), sigma_y=(0.3, 0.9), sigma_z=(0.3, 0.9)),
-                RandGaussianNoise(prob=0.5, std=0.05),
             ]
         )
         self._appearance.set_random_state(seed)
 
-    def __call__(self, frame: Tensor, box: Tensor, correction: Array) -> tuple[Observation, Array]:
-        """An augmented pair without batch axis, and its true correction (4, 4)."""
-        frame, box, correction = self._mirrored(frame, box, correction)
-        frame, box = self._cropped(frame), self._cropped(box)
-        return Observation(self._restyled(frame), self._restyled(box)), correction
+    def __call__(self, observation: Observation, correction: Tensor) -> tuple[Observation, Tensor]:
+        """Pairs (batch) and their true corrections (batch, 4, 4), augmented."""
+        observation, correction = self.mirrored(observation, correction)
+        frame, box = (self._seen_by_another(each) for each in (observation.frame[:, :, None], observation.box))
+        return Observation(frame[:, :, 0], box), correction
 
-    def _mirrored(self, frame: Tensor, box: Tensor, correction: Array) -> tuple[Tensor, Tensor, Array]:
+    def mirrored(self, observation: Observation, correction: Tensor) -> tuple[Observation, Tensor]:
         """Across the image's x axis, or through its plane, both of which turn an anatomy into another possible one."""
-        across, through = self._rng.random(2) < 0.5
-        sign = np.array([-1.0 if across else 1.0, 1.0, -1.0 if through else 1.0, 1.0])
-        if across:
-            frame, box = frame.flip(-1), box.flip(-1)
-        if through:
-            box = box.flip(-3)
-        return frame, box, sign[:, None] * correction * sign
+        frame, box = observation
+        across, through = (self._chance(frame, 0.5) for _ in range(2))
+        frame = torch.where(across[:, 0], frame.flip(-1), frame)
+        box = torch.where(across, box.flip(-1), box)
+        box = torch.where(through, box.flip(-3), box)
+        sign = torch.ones_like(correction[:, 0])
+        sign[:, 0], sign[:, 2] = (1.0 - 2.0 * each.flatten().to(sign.dtype) for each in (across, through))
+        return Observation(frame, box), sign[:, :, None] * correction * sign[:, None]
 
-    def _cropped(self, observed: Tensor) -> Tensor:
-        """Leave away what lies beyond a random line, plumb or nearly so, or below some depth."""
-        rng = self._rng
-        *_, rows, columns = observed.shape
-        x = torch.arange(columns) / columns - 0.5
-        y = torch.arange(rows)[:, None] / rows - 0.5
-        kept = torch.ones(rows, columns)
-        if rng.random() < 0.3:
-            side, place, lean = rng.choice([-1.0, 1.0]), rng.uniform(0.1, 0.35), rng.uniform(-0.3, 0.3)
-            kept *= (side * x + lean * y < place).float()
-        if rng.random() < 0.2:
-            kept *= (y < rng.uniform(0.05, 0.4)).float()
-        return observed * kept
+    def _seen_by_another(self, observed: Tensor) -> Tensor:
+        """``observed`` (batch, 2, z, y, x) as another probe and machine show it: less or more of it, and otherwise."""
+        value, known = observed[:, :1], observed[:, 1:] * self._kept(observed)
+        # MONAI draws once for an image with channels: pairs of a batch are its channels.
+        styled = convert_to_tensor(self._appearance(value[:, 0].squeeze(1)), track_meta=False).reshape(value.shape)
+        noise = self._uniform(value, 0.0, 0.05) * self._chance(value, 0.5)
+        speckle = self._uniform(value, 0.0, 0.25)
+        value = styled * self._shadows(observed)
+        value = value * (1.0 + speckle * self._normal(value.shape)) + noise * self._normal(value.shape)
+        return torch.cat([value.clamp(0.0, 1.0) * known, known], dim=1)
 
-    def _restyled(self, observed: Tensor) -> Tensor:
-        """Other gain, compression, depth compensation, speckle, noise and shadows, where something is known."""
-        value, known = observed[:1], observed[1:]
-        value = torch.as_tensor(self._appearance(value)) * self._shadows(value.shape[1:])
-        speckle = torch.from_numpy(self._rng.normal(size=value.shape).astype(np.float32))
-        value = value * (1.0 + self._rng.uniform(0.0, 0.25) * speckle)
-        return torch.cat([value.clamp(0.0, 1.0) * known, known])
+    def _kept(self, observed: Tensor) -> Tensor:
+        """1 on this side of a random line, plumb or nearly so, and above some depth; 0 beyond."""
+        x, y, _ = _axes(observed)
+        lean, place = self._uniform(observed, -0.3, 0.3), self._uniform(observed, 0.1, 0.35)
+        side = 1.0 - 2.0 * self._chance(observed, 0.5).to(x.dtype)
+        beyond = self._chance(observed, 0.3) & (side * x + lean * y >= place)
+        below = self._chance(observed, 0.2) & (y >= self._uniform(observed, 0.05, 0.4))
+        return (~(beyond | below)).to(observed.dtype)
 
-    def _shadows(self, shape: torch.Size) -> Tensor:
+    def _shadows(self, observed: Tensor) -> Tensor:
         """Factors that darken along the beams, which run down the image and lean by up to 20 degrees.
 
         The curtain is a random function of where a beam starts, with edges from soft to sharp; in a box of slices, of
         both directions across it. Each shadow begins at some depth. A slope of the depth compensation comes on top.
         """
-        rng = self._rng
-        *depth, rows, columns = shape
-        slope = rng.normal(scale=0.25)
-        y = torch.linspace(-0.5, 0.5, rows)[:, None]
-        factor = (slope * y).exp().expand(rows, columns)
-        if rng.random() < 0.15:
-            return factor.expand(shape).clone()
-        lean = math.tan(math.radians(rng.uniform(-20.0, 20.0))) * rows / columns
-        start = torch.linspace(-1.0, 1.0, columns) + 2.0 * lean * y  # (rows, columns), -1 to 1 at no lean
-        slices = depth[0] if depth else 1
-        curtain = torch.from_numpy(rng.normal(size=(1, 1, max(slices // 6, 2), rng.integers(4, 24))).astype(np.float32))
-        z = torch.linspace(-1.0, 1.0, slices)[:, None, None].expand(slices, rows, columns)
-        where = torch.stack([start.expand(slices, rows, columns) / 1.6, z], dim=-1).reshape(1, -1, 1, 2)
-        drawn = functional.grid_sample(curtain, where, mode="bicubic", padding_mode="border", align_corners=True)
-        edge, rare = 10.0 ** rng.uniform(0.6, 1.7), rng.uniform(0.5, 1.3)
-        strength = rng.uniform(0.3, 1.0) * torch.sigmoid(edge * (drawn.reshape(slices, rows, columns) - rare))
-        below = torch.sigmoid(25.0 * (y - rng.uniform(-0.5, 0.2)))
-        return (factor * (1.0 - strength * below)).reshape(shape)
+        batch, _, slices, rows, columns = observed.shape
+        x, y, z = _axes(observed)
+        lean = (self._uniform(observed, -20.0, 20.0) * (math.pi / 180.0)).tan() * rows / columns
+        # The wider apart the edges, the less of the curtain is on the image.
+        across = self._uniform(observed, 4.0, FINEST_CURTAIN) / FINEST_CURTAIN * (2.0 * x + 2.0 * lean * y) / 1.6
+        where = torch.stack(torch.broadcast_tensors(across, 2.0 * z), dim=-1)
+        curtain = self._normal((batch, 1, max(slices // 6, 2), FINEST_CURTAIN))
+        drawn = functional.grid_sample(
+            curtain, where.reshape(batch, -1, 1, 2), mode="bicubic", padding_mode="border", align_corners=True
+        ).reshape(batch, 1, slices, rows, columns)
+        edge, rare = 10.0 ** self._uniform(observed, 0.6, 1.7), self._uniform(observed, 0.5, 1.3)
+        darkest = self._uniform(observed, 0.3, 1.0) * self._chance(observed, 0.85)
+        below = torch.sigmoid(25.0 * (y - self._uniform(observed, -0.5, 0.2)))
+        slope = 0.25 * self._normal((batch, 1, 1, 1, 1))
+        return (slope * y).exp() * (1.0 - darkest * torch.sigmoid(edge * (drawn - rare)) * below)
+
+    def _uniform(self, pairs: Tensor, low: float, high: float) -> Tensor:
+        """A number for each of the ``pairs``: (batch, 1, 1, 1, 1)."""
+        drawn = torch.rand(len(pairs), 1, 1, 1, 1, generator=self._generator, device=self._generator.device)
+        return low + (high - low) * drawn
+
+    def _chance(self, pairs: Tensor, probability: float) -> Tensor:
+        """For each of the ``pairs``, whether it happens."""
+        return self._uniform(pairs, 0.0, 1.0) < probability
+
+    def _normal(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=self._generator, device=self._generator.device)
+
+
+def _axes(observed: Tensor) -> list[Tensor]:
+    """Places x, y, z along the axes of ``observed`` (batch, 2, z, y, x), from -1/2 to 1/2, ready to broadcast."""
+    return [
+        torch.linspace(-0.5, 0.5, count, device=observed.device).reshape([-1 if axis == i else 1 for i in range(3)])
+        for axis, count in zip((2, 1, 0), reversed(observed.shape[2:]), strict=True)
+    ]

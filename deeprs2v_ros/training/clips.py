@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,10 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def to(self, device: torch.device) -> Clip:
+        """The clip on a ``device``; its volume is moved there, also for other clips that share it."""
+        return replace(self, frames=self.frames.to(device), volume=self.volume.to(device))
 
 
 def read_clip(files: ClipFiles, grid: Grid, volume: VolumeSpatialTransformer | None = None) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -32,56 +33,61 @@ def draw_displacement(rng: np.random.Generator, scale: float) -> Array:
     return rigid(rotation.as_matrix(), rng.uniform(-1.0, 1.0, 3) * TRANSLATION * scale)
 
 
-INVENTED_FRAMES = 6
-"""Frames of an invented clip, each of which makes one pair."""
+INVENTED_FRAMES, INVENTED_CLIPS = 8, 8
+"""Pairs for which an invented anatomy is good, and anatomies from which to draw: a batch shows several."""
 
 
 class Pairs:
-    """An endless stream of batches, different each time and the same for the same ``seed``.
+    """An endless stream of batches, different each time and the same for the same ``seed`` on the same ``device``.
 
     Displacements have a scale drawn up to ``reach`` times the paper's, so that a network also learns to leave alone
-    what is nearly right. The share ``invented`` of the pairs is not from ``clips``, but from invented anatomies.
+    what is nearly right. The share ``invented`` of the pairs is not from ``clips``, which have to be on the device, but
+    from invented anatomies.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], grid: Grid, batch: int, seed: int, reach: float = 2.2, invented: float = 0.0
+        self,
+        clips: Sequence[Clip],
+        grid: Grid,
+        batch: int,
+        seed: int,
+        reach: float = 2.2,
+        invented: float = 0.0,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._clips = clips
         self._grid = grid
         self._batch = batch
         self._reach = reach
         self._invented = invented
+        self._device = device
         self._rng = np.random.default_rng(seed)
-        self._augmentation = Augmentation(seed)
-        self._inventions = self._invent()
+        self._augmentation = Augmentation(seed, device)
+        self._inventions: deque[Clip] = deque(maxlen=INVENTED_CLIPS)
+        self._drawn = 0
 
     def __iter__(self) -> Iterator[tuple[Observation, Tensor]]:
         while True:
-            pairs = [self._pair() for _ in range(self._batch)]
-            frames = torch.stack([observation.frame for observation, _ in pairs])
-            boxes = torch.stack([observation.box for observation, _ in pairs])
-            corrections = np.stack([correction for _, correction in pairs]).astype(np.float32)
-            yield Observation(frames, boxes), torch.from_numpy(corrections)
+            frames, boxes, corrections = zip(*(self._pair() for _ in range(self._batch)), strict=True)
+            truth = torch.from_numpy(np.stack(corrections).astype(np.float32)).to(self._device)
+            yield self._augmentation(Observation(torch.stack(frames), torch.stack(boxes)), truth)
 
-    def _pair(self) -> tuple[Observation, Array]:
-        if self._rng.random() < self._invented:
-            clip, index = next(self._inventions)
-        else:
-            clip = self._clips[self._rng.integers(len(self._clips))]
-            index = self._rng.integers(len(clip))
+    def _pair(self) -> tuple[Tensor, Tensor, Array]:
+        own = self._rng.random() >= self._invented
+        clip = self._clips[self._rng.integers(len(self._clips))] if own else self._invention()
+        index = self._rng.integers(len(clip))
         displacement = draw_displacement(self._rng, self._rng.uniform(0.0, self._reach))
-        frame, box, correction = displaced_pair(clip, index, displacement, self._grid)
-        return self._augmentation(frame, box, correction)
+        return displaced_pair(clip, index, displacement, self._grid)
 
-    def _invent(self) -> Iterator[tuple[Clip, int]]:
-        while True:
-            clip = invent_clip(self._rng, self._grid, INVENTED_FRAMES)
-            for index in range(INVENTED_FRAMES):
-                yield clip, index
+    def _invention(self) -> Clip:
+        """One of the latest invented clips; every so many pairs a new one takes the place of the oldest."""
+        if self._drawn % INVENTED_FRAMES == 0:
+            self._inventions.append(invent_clip(self._rng, self._grid, INVENTED_FRAMES, self._device))
+        self._drawn += 1
+        return self._inventions[self._rng.integers(len(self._inventions))]
 
 
 def displaced_pair(clip: Clip, index: int | NDArray, displacement: Array, grid: Grid) -> tuple[Tensor, Tensor, Array]:
     """Frame (2, y, x), box (2, z, y, x) at the displaced pose, and the correction d that leads back."""
-    start = clip.volume_from_centre[index] @ displacement
-    box = clip.volume.box(torch.from_numpy(start)[None], grid)[0]
-    return clip.frames[index], box, inverse(displacement)
+    start = torch.from_numpy(clip.volume_from_centre[index] @ displacement)[None].to(clip.frames.device)
+    return clip.frames[index], clip.volume.box(start, grid)[0], inverse(displacement)

@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -29,7 +29,6 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.network.architectures import Objective, build
 from deeprs2v_ros.network.checkpoint import Description, load_tensors, save_tensors, save_weights
-from deeprs2v_ros.network.observation import Observation
 from deeprs2v_ros.training.clips import Clip
 from deeprs2v_ros.training.pairs import Pairs
 from deeprs2v_ros.training.settings import RunSettings, TrainingSettings
@@ -103,21 +102,22 @@ def train(
     begin = progress.resume(network, optimizer, schedule) if progress.exists else 0
     objective = team.wrap(Objective(network, grid))
     # Every process, and every part of a run that was cut off, draws pairs of its own.
-    pairs = iter(Pairs(clips, grid, run.batch, run.seed + 1000 * team.rank + 7919 * begin, run.reach, run.invented))
+    seed = run.seed + 1000 * team.rank + 7919 * begin
+    clips, validation = ([clip.to(team.device) for clip in each] for each in (clips, validation))
+    pairs = iter(Pairs(clips, grid, run.batch, seed, run.reach, run.invented, team.device))
     torch.manual_seed(run.seed + team.rank + begin)
-    losses: list[float] = []
+    losses: list[Tensor] = []
     began = perf_counter()
     bar = tqdm(range(begin, run.steps), initial=begin, total=run.steps, unit="step", disable=not team.first)
     for step in bar:
         observation, truth = next(pairs)
-        observation = Observation(*(each.to(team.device) for each in observation))
-        loss = objective(observation, truth.to(team.device))
+        loss = objective(observation, truth)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimizer.step()
         schedule.step()
-        losses.append(loss.item())
+        losses.append(loss.detach())  # asking for its value would wait for the device
         done = step + 1
         late = team.agree(perf_counter() - began > 60.0 * minutes) if math.isfinite(minutes) else False
         if done % run.validate_every and done < run.steps and not late:
@@ -126,7 +126,7 @@ def train(
         if team.first:
             found = validate(network, validation, grid, VALIDATION_SEED)
             bar.set_postfix(single=f"{found.single:.2f}", closed=f"{found.closed_loop:.2f}")
-            row = (done, perf_counter() - began, sum(losses) / len(losses), *found)
+            row = (done, perf_counter() - began, float(torch.stack(losses).mean()), *found)
             stop = progress.add(row, network, optimizer, schedule)
         losses.clear()
         if team.agree(stop) or late:
