@@ -151,6 +151,15 @@ def test_a_run_leaves_weights_and_a_log_and_learns_the_same_twice(clips, tmp_pat
     assert load_weights(first).description.trained_on["subjects"] == ["0", "1"]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_a_gpu_trains_and_calibrates_and_leaves_the_clips_where_they_were(clips, tmp_path):
+    device, settings = torch.device("cuda"), replace(TINY, run=replace(TINY.run, invented=0.5))
+    best = train(settings, clips, clips[:1], tmp_path, device)
+    calibrate(best, clips, 2.0, 0, device)
+    assert load_weights(best).description.calibration != (1.0,) * 6
+    assert all(clip.frames.device.type == clip.volume.array.device.type == "cpu" for clip in clips)
+
+
 def _folders(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

@@ -48,14 +48,13 @@ class Checkpoint:
 
 def save_weights(path: str | Path, network: nn.Module, description: Description) -> None:
     """Write the weights, whole or not at all. Raises InputError for a folder that cannot be written."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_tensors(path, tensors, {_KEY: json.dumps(asdict(description), sort_keys=True)})
+    save_tensors(path, network.state_dict(), {_KEY: json.dumps(asdict(description), sort_keys=True)})
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write named tensors, whole or not at all."""
     with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, temporary, metadata)
 
 
 def load_weights(path: str | Path, device: str = "cpu") -> Checkpoint:

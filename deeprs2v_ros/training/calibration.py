@@ -36,11 +36,10 @@ def calibrate(path: Path, clips: Sequence[Clip], reach: float, seed: int, device
     network, grid = checkpoint.network.to(device), checkpoint.description.grid
     rng = np.random.default_rng(seed)
     errors, covariances = [], []
-    for clip in tqdm(clips, desc="calibration", unit="clip"):
-        volume = clip.volume.to(device)
-        for frame, truth in zip(clip.frames.to(device), clip.volume_from_centre, strict=True):
+    for clip in tqdm([each.to(device) for each in clips], desc="calibration", unit="clip"):
+        for frame, truth in zip(clip.frames, clip.volume_from_centre, strict=True):
             start = truth @ draw_displacement(rng, rng.uniform(0.0, reach))
-            found = look(network, volume, frame[None], start, grid)
+            found = look(network, clip.volume, frame[None], start, grid)
             errors.append(to_motion(inverse(found.pose) @ truth))
             covariances.append(found.scale)
     factors = calibration_factors(np.stack(errors), np.stack(covariances))

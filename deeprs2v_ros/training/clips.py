@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,8 +48,10 @@ class Clip:
         return len(self.frames)
 
     def to(self, device: torch.device) -> Clip:
-        """The clip on a ``device``; its volume is moved there, also for other clips that share it."""
-        return replace(self, frames=self.frames.to(device), volume=self.volume.to(device))
+        """The clip on a ``device``; this one stays where it is."""
+        if self.frames.device == device:
+            return self
+        return replace(self, frames=self.frames.to(device), volume=deepcopy(self.volume).to(device))
 
 
 def read_clip(files: ClipFiles, grid: Grid, volume: VolumeSpatialTransformer | None = None) -> Clip:

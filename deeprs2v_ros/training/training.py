@@ -168,9 +168,9 @@ class Progress:
         best = scores.index(min(scores))
         if best == len(scores) - 1:
             save_weights(self._folder / BEST, network, self._description)
-        tensors = {f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
+        tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(each).clone() for name, each in state.items()}
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(each) for name, each in state.items()}
         metadata = {
             "run": self._identity, "rows": json.dumps(self._rows),
             "rates": json.dumps([schedule.last_epoch, *schedule.get_last_lr()]),
