@@ -1,8 +1,8 @@
 """What may differ between a frame and the volume without the pose being different.
 
-Drawn anew for every pair: mirror images of the anatomy; gain, compression, noise and sharpness of frame and volume,
-each on its own (MONAI); shadows, which fall along the beams and differ between two acquisitions; and how much of frame
-and volume there is at all.
+Drawn anew for every pair: mirror images of the anatomy; gain, noise and speckle of frame and volume, each on its own;
+shadows, which fall along the beams and differ between two acquisitions; and how much of frame and volume there is at
+all. Compression and sharpness (MONAI), of frames and of volumes, are drawn anew for every batch.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Augmentation:
     def _seen_by_another(self, observed: Tensor) -> Tensor:
         """``observed`` (batch, 2, z, y, x) as another probe and machine show it: less or more of it, and otherwise."""
         value, known = observed[:, :1], observed[:, 1:] * self._kept(observed)
-        # MONAI draws once for an image with channels: pairs of a batch are its channels.
+        # Pairs of a batch are the channels of one image for MONAI, which scales each by itself but draws the rest once.
         styled = convert_to_tensor(self._appearance(value[:, 0].squeeze(1)), track_meta=False).reshape(value.shape)
         noise = self._uniform(value, 0.0, 0.05) * self._chance(value, 0.5)
         speckle = self._uniform(value, 0.0, 0.25)

@@ -48,7 +48,7 @@ class Clip:
         return len(self.frames)
 
     def to(self, device: torch.device) -> Clip:
-        """The clip on a ``device``; this one stays where it is."""
+        """The clip on a ``device``, with a volume of its own there; this one stays where it is."""
         if self.frames.device == device:
             return self
         return replace(self, frames=self.frames.to(device), volume=deepcopy(self.volume).to(device))
