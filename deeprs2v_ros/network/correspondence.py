@@ -157,10 +157,12 @@ def consensus(found: Correspondences, coarse: Grid) -> Tensor:
 
 def soft_argmax(found: Correspondences, expected: Tensor, neighbourhood: float) -> tuple[Tensor, Tensor]:
     """Mean place (batch, p, 3) of each frame cell near ``expected`` (batch, p, 3), and its scatter (batch, p, 3, 3)."""
-    # -|expected - place|^2 / 2 neighbourhood^2, less what is the same for all places.
-    nearness = (expected @ found.places.T - 0.5 * (found.places**2).sum(-1)) / neighbourhood**2
-    probability = torch.softmax(found.logits + nearness, dim=-1)
+    # Logits -|expected - place|^2 / 2 neighbourhood^2, less what is the same for all places, added in one product.
     x, y, z = found.places.unbind(-1)
+    half_square = 0.5 * (found.places**2).sum(-1, keepdim=True)
+    towards = torch.cat([expected, -torch.ones_like(expected[..., :1])], dim=-1) / neighbourhood**2
+    places = torch.cat([found.places, half_square], dim=-1).expand(len(expected), -1, -1)
+    probability = torch.softmax(torch.baddbmm(found.logits, towards, places.mT), dim=-1)
     squares = torch.stack([x * x, y * y, z * z, x * y, x * z, y * z], dim=-1)
     moments = probability @ torch.cat([found.places, squares], dim=-1)
     mean, second = moments[..., :3], moments[..., 3:]

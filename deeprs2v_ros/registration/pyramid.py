@@ -6,7 +6,7 @@ to it each time. Both are normalised by their masks, so that what lies outside t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -71,6 +71,17 @@ def build_level(
     points = max(3, int(window / step[0]) // 2 * 2 + 1)
     whole = inside >= FULLY_INSIDE
     return Level(sample_volume(volume, spacing), lattice, inside, whole, points, Beams(whole, step[0]))
+
+
+def blurred(volume: Volume, sigma: float) -> Volume:
+    """``volume`` smoothed by ``sigma`` mm over voxels with data; those without stay without."""
+    known = (volume.array != 0).astype(np.float32)
+    steps = (sigma / volume.spacing)[::-1]
+    total, weight = (
+        ndimage.gaussian_filter(each, steps, mode="constant", truncate=3.0)
+        for each in (volume.array.astype(np.float32), known)
+    )
+    return replace(volume, array=np.divide(total, weight, out=np.zeros_like(total), where=known > 0))
 
 
 def sample_volume(volume: Volume, spacing: float) -> SampledVolume:

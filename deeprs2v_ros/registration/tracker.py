@@ -24,7 +24,7 @@ from deeprs2v_ros.registration.belief import (
 )
 from deeprs2v_ros.registration.correction import Task, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
-from deeprs2v_ros.registration.pyramid import build_level
+from deeprs2v_ros.registration.pyramid import blurred, build_level
 from deeprs2v_ros.registration.search import Found, hypotheses, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.uncertainty import pose_covariance, weakest_direction
@@ -95,8 +95,9 @@ class Tracker:
         self.motion = np.eye(4)
         self.mask = mask.astype(np.float32)
         self.centre = image_centre(mask.shape, image_from_pixel)
-        pixel_size = (image_from_pixel[0, 0], image_from_pixel[1, 1])
-        self.levels = [build_level(volume, mask, pixel_size, s.spacing, s.window) for s in self.settings.levels]
+        pixel_size, levels = (image_from_pixel[0, 0], image_from_pixel[1, 1]), self.settings.levels
+        volumes = {sigma: blurred(volume, sigma) if sigma else volume for sigma in {s.speckle for s in levels}}
+        self.levels = [build_level(volumes[s.speckle], mask, pixel_size, s.spacing, s.window) for s in levels]
 
     def register_frame(self, image: NDArray[np.uint8], tracked: Array, arm: Array | None = None) -> Registration:
         """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``.
