@@ -110,9 +110,10 @@ def test_finetune_writes_weights_that_say_what_they_were_adapted_to(clip):
         ),
         (["train", "--config", "nowhere.yaml", "--output", "run"], "nowhere.yaml: no such file"),
         (
-            ["learn-gate", "--subjects", "nowhere", "--output", "gate.yaml"],
-            "nowhere: holds fewer than two of the subjects",
+            ["learn-gate", "--count", "1", "--output", "gate.yaml"],
+            "count: at least two",
         ),
+        (["learn-gate", "--output", "nowhere/gate.yaml"], "nowhere/gate.yaml: the folder nowhere does not exist"),
     ],
 )
 def test_bad_input_gives_one_line_and_leaves_nothing(clip, capsys, arguments, fault):

@@ -1,7 +1,7 @@
 """Learn when a result may be believed, from simulated subjects whose truth is known.
 
 Prints the thresholds and writes them as parameters of the node `registration`; the defaults of the package were made
-like this.
+like this, for each method its own. Subjects that are not there yet are made first: no network was trained on them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from deeprs2v_ros.registration.methods import METHODS
 from deeprs2v_ros.registration.settings import GateSettings
 from deeprs2v_ros.training.clips import subjects_in
 from deeprs2v_ros.training.gate_learning import WRONG, Sample, gather, learn_gate
+from deeprs2v_ros.training.subjects import make_missing_subjects
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--subjects", type=Path, default=Path("out/subjects"), help="folder of simulated subjects")
-    parser.add_argument("--first", type=int, default=1000, help="seed of the first subject (default 1000)")
+    parser.add_argument("--first", type=int, default=2000, help="seed of the first subject (default 2000)")
     parser.add_argument("--count", type=int, default=20, help="how many subjects (default 20)")
     parser.add_argument("--method", choices=METHODS, default="deeprs2v+lncc", help="whose results are judged")
     parser.add_argument("--weights", help="for methods with a network: a .safetensors file, or a shipped one by name")
@@ -38,12 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Register, learn, write, and say what the gate does on the results it was learnt from."""
+    if arguments.count < 2:
+        raise InputError("count: at least two subjects, as frames are held against another's volume too")
+    if not arguments.output.parent.is_dir():
+        raise InputError(f"{arguments.output}: the folder {arguments.output.parent} does not exist")
+    make_missing_subjects(arguments.subjects, range(arguments.first, arguments.first + arguments.count))
     clips = subjects_in(arguments.subjects, arguments.first, arguments.count)
-    if len({clip.subject for clip in clips}) < 2:
-        raise InputError(f"{arguments.subjects}: holds fewer than two of the subjects; `deeprs2v train` makes them")
     found = gather(clips, arguments.method, arguments.seed, arguments.every, arguments.weights)
     samples = list(tqdm(found, desc="results", unit="frame"))
-    gate = learn_gate(samples, GateSettings())
+    gate = learn_gate(samples, METHODS[arguments.method].gate)
     print(describe(samples, gate))
     parameters = {f"gate.{name}": value for name, value in asdict(gate).items()}
     with written_whole(arguments.output) as temporary:

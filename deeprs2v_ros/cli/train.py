@@ -12,7 +12,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.network.checkpoint import choose_device
@@ -20,8 +19,8 @@ from deeprs2v_ros.registration.methods import DEVICES
 from deeprs2v_ros.training.calibration import calibrate
 from deeprs2v_ros.training.clips import read_clips, subjects_in
 from deeprs2v_ros.training.invention import invent_clip
-from deeprs2v_ros.training.settings import DataSettings, SubjectSettings, read_settings
-from deeprs2v_ros.training.subjects import is_complete, make_subject
+from deeprs2v_ros.training.settings import SubjectSettings, read_settings
+from deeprs2v_ros.training.subjects import make_missing_subjects
 from deeprs2v_ros.training.training import LOG, VALIDATION_SEED, train
 from deeprs2v_ros.training.validation import FRAMES
 
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.output.mkdir(exist_ok=True)
     data, grid = settings.data, settings.network.grid
     folder = arguments.subjects
-    make_missing_subjects(folder, data)
+    make_missing_subjects(folder, [part.first + k for part in (data.train, data.validate) for k in range(part.count)])
     clips = read_clips(clips_of(folder, data.train) + list(data.recorded), grid)
     validation = read_clips(clips_of(folder, data.validate) + list(data.recorded_validate), grid)
     if not clips or not validation:
@@ -65,13 +64,3 @@ def run(arguments: argparse.Namespace) -> None:
 def clips_of(folder: Path, subjects: SubjectSettings) -> list:
     """The clips of simulated subjects."""
     return subjects_in(folder, subjects.first, subjects.count)
-
-
-def make_missing_subjects(folder: Path, data: DataSettings) -> None:
-    """Simulate the subjects that ``folder`` does not hold yet; under torchrun, each process its share."""
-    seeds = [part.first + index for part in (data.train, data.validate) for index in range(part.count)]
-    missing = [seed for seed in seeds if not is_complete(folder / f"{seed:04d}")]
-    if missing and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError(f"{folder}: {len(missing)} subjects are missing; start once without torchrun")
-    for seed in tqdm(missing, desc="subjects", unit="subject", disable=not missing):
-        make_subject(seed, folder / f"{seed:04d}")

@@ -45,8 +45,8 @@ from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_images
 from deeprs2v_ros.nodes.support.status import Timing
 from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
-from deeprs2v_ros.registration.methods import DEVICES, LIVE, weights_file
-from deeprs2v_ros.registration.settings import GateSettings, OrganMotion, RegistrationSettings
+from deeprs2v_ros.registration.methods import DEVICES, LIVE, METHODS, weights_file
+from deeprs2v_ros.registration.settings import OrganMotion, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings, Verdict
 from deeprs2v_ros.registration.tracker import Registration
 
@@ -66,10 +66,11 @@ class RegistrationNode(Node):
         self._images = declare_images(self)
         mask_path = declare(self, "mask", "", "Valid area of an image, as an image file; empty: found from the images")
         mask_frames = declare_positive(self, "mask_frames", 10, "Images from which the valid area is found")
-        gate = declare_settings(self, "gate", GateSettings())
+        method = declare_choice(self, "method", LIVE, "How images are registered")
+        gate = declare_settings(self, "gate", METHODS[method].gate)
         organ = declare_settings(self, "organ", OrganMotion())
         recipe = Recipe(
-            declare_choice(self, "method", LIVE, "How images are registered"),
+            method,
             RegistrationSettings(gate=gate, organ=organ),
             declare(self, "weights", "", "Weights of the network: a file, or shipped ones by name; empty: the usual"),
             declare_choice(self, "device", DEVICES, "Where the network computes"),

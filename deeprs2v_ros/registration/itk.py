@@ -19,7 +19,7 @@ from deeprs2v_ros.imaging.volume import Volume, to_image
 from deeprs2v_ros.registration.belief import Belief
 from deeprs2v_ros.registration.correction import LEVER, on_level
 from deeprs2v_ros.registration.pyramid import Level
-from deeprs2v_ros.registration.settings import LevelSettings, RegistrationSettings
+from deeprs2v_ros.registration.settings import GateSettings, LevelSettings, RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker
 from deeprs2v_ros.registration.uncertainty import pose_covariance
 
@@ -74,9 +74,14 @@ class ItkTracker(Tracker):
     """
 
     def __init__(
-        self, volume: Volume, mask: NDArray[np.bool_], image_from_pixel: Array, temporal: bool = False
+        self,
+        volume: Volume,
+        mask: NDArray[np.bool_],
+        image_from_pixel: Array,
+        temporal: bool = False,
+        gate: GateSettings | None = None,
     ) -> None:
-        settings = RegistrationSettings(levels=LEVELS)
+        settings = RegistrationSettings(levels=LEVELS, gate=gate or GateSettings())
         super().__init__(volume, mask, image_from_pixel, settings, temporal, self._descend, correction=False)
         self._moving = [moving_volume(level) for level in self.levels]
 

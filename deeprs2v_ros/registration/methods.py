@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -12,23 +12,29 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.settings import RegistrationSettings
+from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
 from deeprs2v_ros.registration.tracker import Registration, Tracker
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a method is made of: the shipped ``weights`` it uses, if any, and whether LNCC corrects the result."""
+    """What a method is made of: the shipped ``weights`` it uses, if any, whether LNCC corrects the result, its gate."""
 
     weights: str | None = None
     correction: bool = True
+    gate: GateSettings = field(default_factory=GateSettings)
 
 
+# Gates are those of `deeprs2v learn-gate --method`; that of deeprs2v+lncc serves lncc as well.
 METHODS = {
     "itk": Method(),
     "fvrnet": Method("fvrnet", correction=False),
     "lncc": Method(),
-    "deeprs2v": Method("correspondence", correction=False),
+    "deeprs2v": Method(
+        "correspondence",
+        correction=False,
+        gate=GateSettings(minimum_lncc=0.262, maximum_sigma=3.55, maximum_surprise=2.73),
+    ),
     "deeprs2v+lncc": Method("correspondence"),
 }
 
@@ -69,7 +75,9 @@ def make_tracker(
     weights: str | Path | None = None,
     device: str = "cpu",
 ) -> RegistersFrames:
-    """A tracker for ``method``; ``weights`` are a file or a shipped name in place of those that the method has.
+    """A tracker for ``method``, by default with its own gate.
+
+    ``weights`` are a file or a shipped name in place of those that the method has.
 
     Raises InputError for an unknown method, for weights or a GPU that a method has no use for, for weights that cannot
     be read, and for frames that they are not for.
@@ -81,10 +89,11 @@ def make_tracker(
         for name, asked in (("weights", weights is not None), ("device cuda", device != "cpu")):
             if asked:
                 raise InputError(f"{name}: the method {method} has no network")
+    settings = settings or RegistrationSettings(gate=made_of.gate)
     if method == "itk":
         from deeprs2v_ros.registration.itk import ItkTracker
 
-        return ItkTracker(volume, mask, image_from_pixel, temporal)
+        return ItkTracker(volume, mask, image_from_pixel, temporal, settings.gate)
     propose = None
     if made_of.weights is not None:
         # torch takes seconds to import, and a cart that uses LNCC alone need not have it.

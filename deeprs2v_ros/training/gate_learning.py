@@ -26,7 +26,7 @@ from deeprs2v_ros.training.clips import ClipFiles
 from deeprs2v_ros.training.pairs import draw_displacement
 
 WRONG = 5.0  # mm, the clinical limit
-COST = 20.0
+COST = 50.0
 """As many right results may be rejected if that keeps a wrong one out."""
 
 CLOUD, WIDTH = 60, 0.2
@@ -86,6 +86,7 @@ def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) ->
     clouds = (values + noise * reach).reshape(-1, len(LINES))
     # The laxest lines first, which win among equals: beyond the last right result.
     limits = np.vstack([right.min(axis=0) - 3.0 * WIDTH * reach, np.quantile(right, SHARES, axis=0)])
+    limits[:, reach == 0.0] = -np.inf  # what is always the same tells nothing apart
     worth = np.tile(np.where(wrong, -COST, 1.0), CLOUD)
 
     best, chosen = 0.0, None
@@ -99,6 +100,7 @@ def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) ->
     if chosen is None:
         raise InputError(f"gate: no lines tell the {count} wrong results from the right ones")
     upright = {field: limits[line, k] for k, (line, field) in enumerate(zip(chosen, LINES.values(), strict=True))}
+    upright = {field: limit for field, limit in upright.items() if np.isfinite(limit)}
     return replace(start, **{f: float(f"{v if f.startswith('minimum') else -v:.3g}") for f, v in upright.items()})
 
 

@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array, apply, inverse
 from deeprs2v_ros.imaging.reconstruction import reconstruct
@@ -73,6 +77,18 @@ def make_subject(seed: int, folder: Path, threads: int = 2) -> None:
             with written_whole(folder / f"{clip}.png") as temporary:
                 cv2.imwrite(str(temporary), np.where(probe.mask, 255, 0).astype(np.uint8))
             _write_landmarks(folder / f"{clip}.landmarks.csv", simulator, tracked, times)
+
+
+def make_missing_subjects(folder: Path, seeds: Iterable[int]) -> None:
+    """Simulate those of the subjects that ``folder`` does not hold yet, each in a folder named by its seed.
+
+    Raises InputError under torchrun, whose processes would all make the same ones.
+    """
+    missing = [seed for seed in seeds if not is_complete(folder / f"{seed:04d}")]
+    if missing and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"{folder}: {len(missing)} subjects are missing; start once without torchrun")
+    for seed in tqdm(missing, desc="subjects", unit="subject", disable=not missing):
+        make_subject(seed, folder / f"{seed:04d}")
 
 
 def is_complete(folder: Path) -> bool:
