@@ -77,3 +77,10 @@ def test_what_cannot_be_separated_is_said():
 def test_without_a_right_result_there_is_nothing_to_learn():
     with pytest.raises(InputError, match="of 20 results none is right"):
         learn_gate([Sample(GOOD, 9.0)] * 20, OPEN)
+
+
+def test_what_is_always_the_same_is_no_line():
+    """Without a correction nothing is compared, and every margin is 1."""
+    rng = np.random.default_rng(6)
+    right, wrong = samples(200, 0.3, rng, lncc=0.7), samples(50, 9.0, rng, lncc=0.4)
+    assert learn_gate(right + wrong, GateSettings()).minimum_margin == GateSettings().minimum_margin

@@ -86,7 +86,7 @@ def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) ->
     clouds = (values + noise * reach).reshape(-1, len(LINES))
     # The laxest lines first, which win among equals: beyond the last right result.
     limits = np.vstack([right.min(axis=0) - 3.0 * WIDTH * reach, np.quantile(right, SHARES, axis=0)])
-    limits[:, reach == 0.0] = -np.inf  # what is always the same tells nothing apart
+    limits[:, np.ptp(values, axis=0) == 0.0] = -np.inf  # what is always the same tells nothing apart
     worth = np.tile(np.where(wrong, -COST, 1.0), CLOUD)
 
     best, chosen = 0.0, None
