@@ -28,7 +28,7 @@ TAIL = 4.0
 """Degrees of freedom of Student's t distribution: so heavy are the tails of a belief."""
 
 
-SAME_IMAGE = 4.0
+SAME_IMAGE = 8.0
 """Factor on a network's standard deviations where LNCC has a say as well: both look at the same image, so what the
 network says is no independent evidence, and where it errs it is LNCC that can tell."""
 
