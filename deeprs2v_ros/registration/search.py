@@ -18,10 +18,10 @@ from deeprs2v_ros.registration.belief import Belief
 from deeprs2v_ros.registration.correction import LEVER, SCALE, WORKERS, Evaluation, Task, correct, evaluate
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
-DRAWN, WIDER = 256, 2.0
+DRAWN, WIDER = 128, 2.0
 """How many poses are drawn around the prior, and how widely, in units of its scale."""
 
-STARTS = 32
+STARTS = 16
 """So many climb, those with the best scores where they are."""
 
 WEAK, FAR = 2, 1.5
