@@ -1,7 +1,8 @@
 """Learn when a result may be believed, from simulated subjects whose truth is known.
 
-Prints the thresholds and writes them as parameters of the node `registration`; the defaults of the package were made
-like this, for each method its own. Subjects that are not there yet are made first: no network was trained on them.
+Prints how well they do and writes them as parameters of the node `registration`; the gates in `registration/methods.py`
+were found like this. Subjects that are not there yet are made first; no shipped network was
+trained on the default ones.
 """
 
 from __future__ import annotations

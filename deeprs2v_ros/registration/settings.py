@@ -43,7 +43,7 @@ COARSE_TO_FINE = (
 class GateSettings:
     """When a result is believed. A result has to pass every line.
 
-    LNCC, margin, sigma and surprise are what `deeprs2v learn-gate` finds.
+    LNCC, margin, sigma and surprise are what `deeprs2v learn-gate` finds; these, for deeprs2v+lncc.
     """
 
     minimum_lncc: float = 0.336

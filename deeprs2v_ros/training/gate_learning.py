@@ -100,8 +100,8 @@ def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) ->
     if chosen is None:
         raise InputError(f"gate: no lines tell the {count} wrong results from the right ones")
     upright = {field: limits[line, k] for k, (line, field) in enumerate(zip(chosen, LINES.values(), strict=True))}
-    upright = {field: limit for field, limit in upright.items() if np.isfinite(limit)}
-    return replace(start, **{f: float(f"{v if f.startswith('minimum') else -v:.3g}") for f, v in upright.items()})
+    learnt = {field: limit if field.startswith("minimum") else -limit for field, limit in upright.items()}
+    return replace(start, **{field: float(f"{limit:.3g}") for field, limit in learnt.items() if np.isfinite(limit)})
 
 
 def _plausible(signals: Signals, gate: GateSettings) -> bool:
