@@ -1,7 +1,8 @@
 """Coarse-to-fine representations of the volume and of the frame.
 
 A level has one point spacing. The volume, blurred first on levels that are to be without its speckle, is smoothed to it
-and resampled once, when it is loaded; the frame is averaged to it each time. Both are normalised by their masks, so that what lies outside the data never darkens its edge.
+and resampled once, when it is loaded; the frame is averaged to it each time. Both are normalised by their masks, so
+that what lies outside the data never darkens its edge.
 """
 
 from __future__ import annotations
