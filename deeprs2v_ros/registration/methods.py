@@ -34,7 +34,7 @@ METHODS = {
     "deeprs2v": Method(
         "correspondence",
         correction=False,
-        gate=GateSettings(minimum_lncc=0.262, maximum_sigma=3.55, maximum_surprise=2.73),
+        gate=GateSettings(minimum_lncc=0.301, maximum_sigma=3.55, maximum_surprise=1.05),
     ),
     "deeprs2v+lncc": Method("correspondence"),
 }

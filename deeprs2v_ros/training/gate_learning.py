@@ -26,7 +26,7 @@ from deeprs2v_ros.training.clips import ClipFiles
 from deeprs2v_ros.training.pairs import draw_displacement
 
 WRONG = 5.0  # mm, the clinical limit
-COST = 50.0
+COST = 100.0
 """As many right results may be rejected if that keeps a wrong one out."""
 
 CLOUD, WIDTH = 60, 0.2
