@@ -10,7 +10,7 @@ from deeprs2v_ros.registration.belief import TAIL, Belief, expected_scale, poste
 from deeprs2v_ros.registration.correction import correct, evaluate, on_level
 from deeprs2v_ros.registration.pyramid import build_level
 from deeprs2v_ros.registration.search import hypotheses
-from deeprs2v_ros.registration.settings import OrganMotion
+from deeprs2v_ros.registration.settings import LevelSettings, OrganMotion
 
 
 def wide(millimetres=10.0, degrees=6.0):
@@ -22,7 +22,7 @@ def moved(pose, motion):
 
 
 def task_for(volume, pose, beliefs, weight, spacing=3.2):
-    level = build_level(volume, fan(), (0.5, 0.5), spacing, 40.0)
+    level = build_level(volume, fan(), (0.5, 0.5), LevelSettings(spacing, 40.0, (), uncovered=True))
     frame = (fan() * cut_frame(volume, pose) / 255).astype(np.float32)
     return on_level(level, level.average(frame), level.mask, CENTRE, beliefs, weight / level.spacing)
 

@@ -24,6 +24,7 @@ from deeprs2v_ros.geometry import Array, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence
 from deeprs2v_ros.imaging.volume import Volume, read_volume
 from deeprs2v_ros.registration.methods import DEVICES, METHODS, RegistersFrames, make_tracker
+from deeprs2v_ros.registration.settings import ABDOMINAL_WALL, RegistrationSettings
 
 SAME_PIXELS = 1e-4
 """mm by which the pixel size of frames of one sequence may differ."""
@@ -36,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", type=Path, help="valid area of a frame (PNG); without it, found from the frames")
     parser.add_argument("--method", choices=METHODS, required=True, help="how (see above)")
     parser.add_argument("--weights", help="for methods with a network: a .safetensors file, or a shipped one by name")
+    parser.add_argument(
+        "--abdominal-wall",
+        type=float,
+        default=ABDOMINAL_WALL,
+        metavar="MM",
+        help="what lies so near to the probe is not compared, as it does not breathe (default %(default)g)",
+    )
     parser.add_argument("--temporal", action="store_true", help="carry the organ's motion from frame to frame")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where the network computes (default cpu)")
     parser.add_argument("--output", type=Path, required=True, help="POSES.csv to write")
@@ -47,8 +55,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.output}: the folder {arguments.output.parent} does not exist")
     sequence, mask = read_masked_sequence(arguments.sequence, arguments.mask)
     volume = read_volume(arguments.volume)
+    settings = RegistrationSettings(gate=METHODS[arguments.method].gate, abdominal_wall=arguments.abdominal_wall)
     results = register(
-        sequence, mask, volume, arguments.method, arguments.temporal, arguments.device, arguments.weights
+        sequence, mask, volume, arguments.method, arguments.temporal, settings, arguments.device, arguments.weights
     )
     rows = list(tqdm(results, total=len(sequence), unit="frame"))
     write_poses(arguments.output, rows)
@@ -63,6 +72,7 @@ def register(
     volume: Volume,
     method: str = "lncc",
     temporal: bool = False,
+    settings: RegistrationSettings | None = None,
     device: str = "cpu",
     weights: str | None = None,
 ) -> Iterator[PoseRow]:
@@ -74,7 +84,7 @@ def register(
     image_from_pixel = poses[0][1]
     if any(np.abs(other - image_from_pixel).max() > SAME_PIXELS for _, other in poses):
         raise InputError("the frames of the sequence have different pixel sizes")
-    tracker = make_tracker(method, volume, mask, image_from_pixel, temporal, weights=weights, device=device)
+    tracker = make_tracker(method, volume, mask, image_from_pixel, temporal, settings, weights, device)
     tracker.register_frame(sequence.frames[sequence.valid][0], poses[0][0])  # warm-up: compiles what is compiled
     tracker.reset()
 

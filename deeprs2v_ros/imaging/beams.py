@@ -1,4 +1,7 @@
-"""The beams of a probe in an image, and the shadows that fall along them.
+"""The beams of a probe in an image: the abdominal wall that they cross first, and the shadows that fall along them.
+
+The wall, skin, fat and muscle, does not breathe with the organ behind it. Its layers are strong and turn a frame to
+where they fit, so what lies in it is left out.
 
 A rib, gas or a lost contact darkens all that lies behind it. Seen from elsewhere the shadow falls elsewhere, so it must
 not be taken for anatomy: its edges are long, straight and strong, and draw every similarity to where two shadows match.
@@ -57,6 +60,21 @@ class Beams:
     def _along(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         """The ``frame`` with one beam in each column."""
         return cv2.remap(frame, *self._image_of_beam, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def behind_wall(mask: NDArray[np.bool_], pixel_size: tuple[float, float], thickness: float) -> NDArray[np.bool_]:
+    """What of the valid area ``mask`` (rows, columns) lies deeper than ``thickness`` mm behind the probe's face.
+
+    Depth is measured along the beams; ``pixel_size`` is (x, y) in mm. Each beam starts at its uppermost valid point.
+    """
+    left, right = _sides(mask)
+    width, last = np.maximum(right - left, 1.0), mask.shape[1] - 1
+    along = np.rint(left + width * np.linspace(0.0, 1.0, last + 1)).astype(int)  # column of each beam, in each row
+    first = np.take_along_axis(mask, along.clip(0, last), axis=1).argmax(axis=0)  # row where each beam starts
+    beam = ((np.arange(last + 1) - left) / width).clip(0.0, 1.0)  # of each pixel: 0 on the left side, 1 on the right
+    rows = np.arange(mask.shape[0])[:, None] - first[np.rint(last * beam).astype(int)]
+    slope = np.gradient(left, axis=0) * (1.0 - beam) + np.gradient(right, axis=0) * beam  # columns a row
+    return mask & (rows * np.hypot(slope * pixel_size[0], pixel_size[1]) >= thickness)
 
 
 def _sides(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -46,7 +46,7 @@ from deeprs2v_ros.nodes.support.scene import declare_images
 from deeprs2v_ros.nodes.support.status import Timing
 from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.methods import DEVICES, LIVE, METHODS, weights_file
-from deeprs2v_ros.registration.settings import OrganMotion, RegistrationSettings
+from deeprs2v_ros.registration.settings import ABDOMINAL_WALL, OrganMotion, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import Supervisor, SupervisorSettings, Verdict
 from deeprs2v_ros.registration.tracker import Registration
 
@@ -69,9 +69,10 @@ class RegistrationNode(Node):
         method = declare_choice(self, "method", LIVE, "How images are registered")
         gate = declare_settings(self, "gate", METHODS[method].gate)
         organ = declare_settings(self, "organ", OrganMotion())
+        wall = declare(self, "abdominal_wall", ABDOMINAL_WALL, "mm behind the probe's face that do not breathe")
         recipe = Recipe(
             method,
-            RegistrationSettings(gate=gate, organ=organ),
+            RegistrationSettings(gate=gate, organ=organ, abdominal_wall=wall),
             declare(self, "weights", "", "Weights of the network: a file, or shipped ones by name; empty: the usual"),
             declare_choice(self, "device", DEVICES, "Where the network computes"),
             declare(self, "temporal", True, "Start each image from the last organ motion"),

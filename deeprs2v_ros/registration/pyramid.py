@@ -17,6 +17,7 @@ from scipy import ndimage
 from deeprs2v_ros.imaging.beams import Beams
 from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume
 from deeprs2v_ros.imaging.volume import Volume
+from deeprs2v_ros.registration.settings import LevelSettings
 
 FULLY_INSIDE = 0.99
 """Share of a lattice point's area that must be inside the frame's mask."""
@@ -31,7 +32,7 @@ class Level:
     """One level: the volume, the frame's lattice, and the LNCC ``window`` in lattice points.
 
     ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it,
-    ``beams`` are those that made the frame.
+    ``beams`` are those that made the frame; ``uncovered`` is as in `LevelSettings`.
     """
 
     volume: SampledVolume
@@ -40,6 +41,7 @@ class Level:
     mask: NDArray[np.bool_]
     window: int
     beams: Beams
+    uncovered: bool
 
     @property
     def spacing(self) -> float:
@@ -57,21 +59,22 @@ class Level:
 
 
 def build_level(
-    volume: Volume, mask: NDArray[np.bool_], pixel_size: tuple[float, float], spacing: float, window: float
+    volume: Volume, mask: NDArray[np.bool_], pixel_size: tuple[float, float], settings: LevelSettings
 ) -> Level:
-    """Prepare one level for frames with ``mask`` (rows, columns) and ``pixel_size`` (x, y), all in mm.
+    """Prepare one level for frames with ``mask`` (rows, columns) and ``pixel_size`` (x, y) in mm.
 
     The lattice divides the image evenly, so that each point is the average of its own share of the pixels. It is never
     finer than the pixels.
     """
     extent = np.array(mask.shape) * pixel_size[::-1]
-    rows, columns = (int(n) for n in np.clip(np.rint(extent / spacing), 1, mask.shape))
+    rows, columns = (int(n) for n in np.clip(np.rint(extent / settings.spacing), 1, mask.shape))
     step = (extent / (rows, columns))[::-1]
     lattice = Lattice((rows, columns), tuple(step), tuple((step - pixel_size) / 2))
     inside = cv2.resize(mask.astype(np.float32), lattice.shape[::-1], interpolation=cv2.INTER_AREA)
-    points = max(3, int(window / step[0]) // 2 * 2 + 1)
+    points = max(3, int(settings.window / step[0]) // 2 * 2 + 1)
     whole = inside >= FULLY_INSIDE
-    return Level(sample_volume(volume, spacing), lattice, inside, whole, points, Beams(whole, step[0]))
+    sampled = sample_volume(volume, settings.spacing)
+    return Level(sampled, lattice, inside, whole, points, Beams(whole, step[0]), settings.uncovered)
 
 
 def blurred(volume: Volume, sigma: float) -> Volume:

@@ -97,7 +97,7 @@ class Tracker:
         self.centre = image_centre(mask.shape, image_from_pixel)
         pixel_size, levels = (image_from_pixel[0, 0], image_from_pixel[1, 1]), self.settings.levels
         volumes = {sigma: blurred(volume, sigma) if sigma else volume for sigma in {s.speckle for s in levels}}
-        self.levels = [build_level(volumes[s.speckle], mask, pixel_size, s.spacing, s.window) for s in levels]
+        self.levels = [build_level(volumes[s.speckle], mask, pixel_size, s) for s in levels]
 
     def register_frame(self, image: NDArray[np.uint8], tracked: Array, arm: Array | None = None) -> Registration:
         """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``.
