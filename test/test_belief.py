@@ -22,7 +22,7 @@ def moved(pose, motion):
 
 
 def task_for(volume, pose, beliefs, weight, spacing=3.2):
-    level = build_level(volume, fan(), (0.5, 0.5), LevelSettings(spacing, 40.0, (), uncovered=True))
+    level = build_level(volume, fan(), (0.5, 0.5), LevelSettings(spacing, 40.0, ()))
     frame = (fan() * cut_frame(volume, pose) / 255).astype(np.float32)
     return on_level(level, level.average(frame), level.mask, CENTRE, beliefs, weight / level.spacing)
 

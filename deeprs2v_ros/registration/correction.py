@@ -48,9 +48,10 @@ class Evaluation(NamedTuple):
     """LNCC at a ``pose`` (volume_from_image), and what a step needs.
 
     ``gradient`` (6,) and ``curvature`` (6, 6) of the score are taken by the motion (mm, rad). ``overlap`` is the share
-    of the frame's valid area that the volume covers. ``score`` is what poses are compared by: LNCC, on a level where
-    that counts with 0 for the part of the frame that the volume does not cover, less the cost of the distance from what
-    is believed.
+    of the frame's valid area that the volume covers. ``score`` is what poses are compared by: LNCC times the root of
+    the overlap, less the cost of the distance from what is believed. For a correlation r of n points says r sqrt(n)
+    (Fisher): by LNCC alone, sliding the frame out of the volume until only its best corner is left would be a success,
+    and with more weight on the overlap the plane would tilt into the volume.
     """
 
     pose: Array
@@ -65,8 +66,7 @@ class Task(NamedTuple):
     """A frame on a level, for the compiled functions; x (columns,) and y (rows,) are mm from the image centre.
 
     ``image_from_believed`` (n, 4, 4) are the inverses of the believed poses, ``precision`` (n, 6, 6) those of the
-    covariances of a motion from them, ``weight`` what they count against LNCC; see `belief`. ``uncovered`` is as in
-    `LevelSettings`.
+    covariances of a motion from them, ``weight`` what they count against LNCC; see `belief`.
     """
 
     volume: NDArray[np.float32]
@@ -82,7 +82,6 @@ class Task(NamedTuple):
     image_from_believed: Array
     precision: Array
     weight: float
-    uncovered: bool
 
 
 def on_level(
@@ -111,7 +110,6 @@ def on_level(
         np.stack([inverse(belief.pose) for belief in beliefs]),
         np.stack([np.linalg.inv(belief.scale) for belief in beliefs]),
         weight * level.spacing,
-        level.uncovered,
     )
 
 
@@ -135,7 +133,7 @@ def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
     lncc, by_pixel, by_pixel_twice, gradient, mask = compare(task, pose)
     first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
     overlap = mask.sum() / max(task.mask.sum(), 1)
-    score = lncc * overlap if task.uncovered else lncc
+    score = lncc * np.sqrt(overlap)
     for index in range(task.precision.shape[0]):
         precision = task.precision[index]
         motion = _motion_from_belief(task.image_from_believed[index], task.centre, pose)

@@ -32,7 +32,7 @@ class Level:
     """One level: the volume, the frame's lattice, and the LNCC ``window`` in lattice points.
 
     ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it,
-    ``beams`` are those that made the frame; ``uncovered`` is as in `LevelSettings`.
+    ``beams`` are those that made the frame.
     """
 
     volume: SampledVolume
@@ -41,7 +41,6 @@ class Level:
     mask: NDArray[np.bool_]
     window: int
     beams: Beams
-    uncovered: bool
 
     @property
     def spacing(self) -> float:
@@ -74,7 +73,7 @@ def build_level(
     points = max(3, int(settings.window / step[0]) // 2 * 2 + 1)
     whole = inside >= FULLY_INSIDE
     sampled = sample_volume(volume, settings.spacing)
-    return Level(sampled, lattice, inside, whole, points, Beams(whole, step[0]), settings.uncovered)
+    return Level(sampled, lattice, inside, whole, points, Beams(whole, step[0]))
 
 
 def blurred(volume: Volume, sigma: float) -> Volume:

@@ -18,7 +18,7 @@ from deeprs2v_ros.registration.belief import Belief
 from deeprs2v_ros.registration.correction import LEVER, SCALE, WORKERS, Evaluation, Task, correct, evaluate
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
-DRAWN, WIDER = 128, 2.0
+DRAWN, WIDER = 64, 2.0
 """How many poses are drawn around the prior, and how widely, in units of its scale."""
 
 STARTS = 16

@@ -29,20 +29,14 @@ class LevelSettings:
     window: float
     """mm: side of the LNCC window. Large windows see anatomy, small ones texture."""
     rounds: tuple[Round, ...]
-    uncovered: bool = False
-    """Whether LNCC counts as 0 where the volume does not cover the frame. Where a level looks far, sliding out of the
-    volume until only the best corner is left would otherwise be a success. Where it does not, counting what is covered
-    would only tilt the plane into the volume."""
     speckle: float = 0.0
     """mm: standard deviation of a blur of the volume, on top of what its resolution takes. Another acquisition has
     another speckle: that of the volume only makes false summits, unless the frame was acquired as the volume was."""
 
 
 COARSE_TO_FINE = (
-    LevelSettings(6.4, 60.0, (Round(6, keep=8), Round(20, keep=6)), uncovered=True, speckle=1.4),
-    LevelSettings(
-        3.2, 40.0, (Round(15, keep=2), Round(5, keep=2, spread=((11.0, 10.0),))), uncovered=True, speckle=1.4
-    ),
+    LevelSettings(6.4, 60.0, (Round(6, keep=8), Round(20, keep=6)), speckle=1.4),
+    LevelSettings(3.2, 40.0, (Round(15, keep=2), Round(5, keep=2, spread=((11.0, 10.0),))), speckle=1.4),
     LevelSettings(1.6, 25.0, (Round(12, keep=1),), speckle=1.4),
     LevelSettings(0.8, 25.0, (Round(15, keep=1),)),
 )
