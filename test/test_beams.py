@@ -1,9 +1,9 @@
-"""Shadows are found along the beams, straight or fanned out, and anatomy is left alone."""
+"""Beams, straight or fanned out: depth is measured along them, and shadows fall along them; anatomy is left alone."""
 
 import numpy as np
 import pytest
 
-from deeprs2v_ros.imaging.beams import Beams
+from deeprs2v_ros.imaging.beams import Beams, behind_wall
 
 SHAPE, SPACING = (150, 200), 0.8
 
@@ -51,3 +51,21 @@ def test_beams_run_down_the_image_where_the_mask_has_no_sides():
     mask = np.zeros((20, 30), dtype=bool)
     mask[5, 3:25] = True
     assert not Beams(mask, SPACING).shadows(np.ones((20, 30), np.float32)).any()
+
+
+def test_the_wall_is_as_thick_on_all_beams_of_a_fan():
+    mask, _, radius = fan()
+    kept = behind_wall(mask, (SPACING, SPACING), 15.0)
+    depth = SPACING * (radius - 70.0)
+    assert not kept[~mask].any()
+    assert not kept[mask & (depth < 15.0 - 1.5)].any()
+    assert kept[mask & (depth > 15.0 + 1.5)].all()
+
+
+def test_the_wall_of_straight_beams_is_measured_in_the_millimetres_of_a_row():
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[10:140, 20:180] = True
+    kept = behind_wall(mask, (0.3, 0.5), 15.0)
+    assert np.array_equal(np.nonzero(kept.any(axis=1))[0], np.arange(40, 140))
+    assert kept[40:140, 20:180].all()
+    assert np.array_equal(behind_wall(mask, (0.3, 0.5), 0.0), mask)

@@ -62,9 +62,9 @@ def test_surprise_counts_standard_deviations():
     assert surprise(away, belief, CENTRE) == pytest.approx(1.0, rel=1e-6)
 
 
-def test_the_score_is_lncc_less_the_cost_of_leaving_the_belief():
+def test_the_score_is_lncc_by_the_root_of_the_overlap_less_the_cost_of_leaving_the_belief():
     volume = phantom("spheres")
-    pose = middle_pose(volume)
+    pose = middle_pose(volume, (50, 0, 0, 0, 0, 0))
     belief = Belief(moved(pose, [3.0, -2.0, 1.0, 0.1, -0.2, 0.15]), wide(4.0, 5.0))
     free = evaluate(task_for(volume, pose, [belief], 0.0), pose)
     bound = evaluate(task_for(volume, pose, [belief], 0.02), pose)
@@ -72,7 +72,8 @@ def test_the_score_is_lncc_less_the_cost_of_leaving_the_belief():
     squared = motion @ np.linalg.solve(belief.scale, motion)
     tails = multivariate_t(np.zeros(6), belief.scale, df=TAIL)
     log_odds = (tails.logpdf(np.zeros(6)) - tails.logpdf(motion)) * TAIL / (TAIL + 6.0)
-    assert free.score == pytest.approx(free.lncc * free.overlap)
+    assert free.overlap < 0.8
+    assert free.score == pytest.approx(free.lncc * np.sqrt(free.overlap))
     assert free.score - bound.score == pytest.approx(0.02 * log_odds)
     assert free.score - bound.score < 0.01 * squared
 

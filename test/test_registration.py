@@ -6,10 +6,13 @@ import pytest
 from phantoms import CENTRE, IMAGE_FROM_PIXEL, SHAPE, cut_frame, displacement, fan, middle_pose, phantom
 from scipy import ndimage
 
+from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import about, apply, from_motion, geodesic_distance, inverse, to_motion
+from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
-from deeprs2v_ros.registration.settings import GateSettings
+from deeprs2v_ros.registration.methods import make_tracker
+from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker
 
 STARTS = [(9, -8, 4, 4, -3, 8), (-7, 6, -5, -5, 4, -9), (3, 10, 5, 2, 5, 3), (15, 10, -9, 8, -7, 15)]
@@ -188,3 +191,25 @@ GOOD = Signals(lncc=0.8, overlap=0.9, margin=0.5, sigma=0.1, surprise=1.0, trans
 )
 def test_gate_names_the_reason(change, reason):
     assert judge(replace(GOOD, **change), GateSettings()) is reason
+
+
+def test_the_abdominal_wall_which_stays_where_it_is_does_not_hold_the_organ_back(spheres):
+    """The upper part of the frame shows what is where the probe is tracked to be, the rest has moved."""
+    tracked = middle_pose(spheres)
+    truth = tracked @ displacement((6, 2, 3, 1, -2, 4))
+    frame = cut_frame(spheres, truth)
+    wall = fan() & ~behind_wall(fan(), (0.5, 0.5), 14.0)
+    frame[wall] = cut_frame(spheres, tracked)[wall]
+    off = {}
+    for thickness in (0.0, 15.0):
+        settings = RegistrationSettings(abdominal_wall=thickness)
+        result = make_tracker("lncc", spheres, fan(), IMAGE_FROM_PIXEL, False, settings).register_frame(frame, tracked)
+        off[thickness] = errors(truth, result.registered)
+    assert off[15.0][0] < 0.15 and off[15.0][1] < 0.15
+    assert off[0.0][1] > 2 * off[15.0][1]
+
+
+@pytest.mark.parametrize("thickness", [-1.0, np.nan, 500.0])
+def test_a_wall_that_cannot_be_is_refused(spheres, thickness):
+    with pytest.raises(InputError, match="abdominal_wall"):
+        make_tracker("lncc", spheres, fan(), IMAGE_FROM_PIXEL, settings=RegistrationSettings(abdominal_wall=thickness))

@@ -83,7 +83,8 @@ def make_tracker(
     or a shipped name in place of those that the method has.
 
     Raises InputError for an unknown method, for weights or a GPU that a method has no use for, for weights that cannot
-    be read, for frames that they are not for, and for an abdominal wall that leaves nothing of the frames.
+    be read, for frames that they are not for, and for an abdominal wall that is negative or leaves nothing of the
+    frames.
     """
     if method not in METHODS:
         raise InputError(f"method: {method!r} is none of {', '.join(METHODS)}")
@@ -94,9 +95,12 @@ def make_tracker(
                 raise InputError(f"{name}: the method {method} has no network")
     settings = settings or RegistrationSettings(gate=made_of.gate)
     pixel_size = (image_from_pixel[0, 0], image_from_pixel[1, 1])
-    organ = behind_wall(mask, pixel_size, settings.abdominal_wall)
+    wall = settings.abdominal_wall
+    if not wall >= 0.0:
+        raise InputError(f"abdominal_wall: must not be negative, but is {wall:g} mm")
+    organ = behind_wall(mask, pixel_size, wall)
     if not organ.any():
-        raise InputError(f"abdominal_wall: {settings.abdominal_wall:g} mm leave nothing of the images' valid area")
+        raise InputError(f"abdominal_wall: {wall:g} mm leave nothing of the images' valid area")
     if method == "itk":
         from deeprs2v_ros.registration.itk import ItkTracker
 
