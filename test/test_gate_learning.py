@@ -1,4 +1,4 @@
-"""The gate is learnt: it separates what can be separated, with as few lines as that takes."""
+"""The gate is learnt: it separates what can be separated, and is strict where that costs little."""
 
 from dataclasses import replace
 
@@ -33,8 +33,8 @@ def test_wrong_results_that_one_signal_gives_away_are_kept_out_and_right_ones_pa
     right, wrong = samples(300, 0.3, rng, lncc=0.8), samples(100, 12.0, rng, lncc=0.4)
     gate = learn_gate(right + wrong, OPEN)
     assert not any(passing(wrong, gate))
-    assert np.mean(passing(right, gate)) > 0.98
-    assert 0.45 < gate.minimum_lncc < 0.75
+    assert np.mean(passing(right, gate)) > 0.93
+    assert 0.45 < gate.minimum_lncc < 0.77
 
 
 def test_wrong_results_of_two_kinds_need_two_lines():
@@ -47,9 +47,10 @@ def test_wrong_results_of_two_kinds_need_two_lines():
     assert np.mean(passing(right, gate)) > 0.9
 
 
-def test_everything_passes_where_nothing_is_wrong():
-    right = samples(50, 0.3, np.random.default_rng(2), lncc=0.8)
-    assert all(passing(right, learn_gate(right, OPEN)))
+def test_where_nothing_is_wrong_only_the_few_least_likely_are_kept_out():
+    right = samples(100, 0.3, np.random.default_rng(2), lncc=0.8, sigma=0.1)
+    passed = passing(right, learn_gate(right, OPEN))
+    assert 0.93 < np.mean(passed) < 1.0
 
 
 def test_what_is_implausible_anyway_teaches_nothing():

@@ -35,7 +35,7 @@ METHODS = {
     "deeprs2v": Method(
         "correspondence",
         correction=False,
-        gate=GateSettings(minimum_lncc=0.301, maximum_sigma=3.55, maximum_surprise=1.05),
+        gate=GateSettings(minimum_lncc=0.316, maximum_sigma=3.55, maximum_surprise=1.05),
     ),
     "deeprs2v+lncc": Method("correspondence"),
 }

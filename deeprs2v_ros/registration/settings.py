@@ -49,15 +49,15 @@ class GateSettings:
     LNCC, margin, sigma and surprise are what `deeprs2v learn-gate` finds; these, for deeprs2v+lncc.
     """
 
-    minimum_lncc: float = 0.336
+    minimum_lncc: float = 0.364
     """LNCC on the finest level."""
     minimum_overlap: float = 0.3
     """Share of the frame's valid area that lies in the volume's data."""
-    minimum_margin: float = 0.111
+    minimum_margin: float = 0.0494
     """By what share of its score the result beat the best different one, the last time that several were compared."""
-    maximum_sigma: float = 2.79
+    maximum_sigma: float = 2.09
     """mm: standard deviation in the direction that the image determines least (rotations at a lever of 50 mm)."""
-    maximum_surprise: float = 2.9
+    maximum_surprise: float = 2.87
     """Standard deviations between the prior and the result."""
     maximum_translation: float = 40.0
     """mm between the prior and the result, at the image centre."""

@@ -1,9 +1,9 @@
 """Learning the gate: thresholds that let right results pass and keep wrong ones out.
 
 Results whose error is known are gathered from simulated subjects: frames displaced up to twice the paper's range, and,
-as what must never pass, frames held against the volume of another subject. Of all gates on a grid of thresholds, the
-one is taken that lets most right results pass, a wrong one that passes counting as much as many right ones. So that no
-line hugs the few results that were seen, each counts as a cloud of results like it.
+as what must never pass, frames held against the volume of another subject. A gate on a grid of thresholds is worth the
+right results that pass, less many for each wrong one; of those nearly as good as the best, the strictest is taken. So
+that no line hugs the few results that were seen, each counts as a cloud of results like it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ CLOUD, WIDTH = 60, 0.2
 
 SHARES = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4)
 """Of the right results that a line may keep out."""
+
+NEARLY = 0.95
+"""Gates that are worth so much of what the best one is count as equally good, and the strictest of them is taken: other
+images bring what simulated ones do not."""
 
 LINES = {"lncc": "minimum_lncc", "margin": "minimum_margin", "sigma": "maximum_sigma", "surprise": "maximum_surprise"}
 """Signals with a learnt line, and its name in `GateSettings`. The others are what a plausible pose is by definition."""
@@ -84,21 +88,21 @@ def learn_gate(samples: Sequence[Sample], start: GateSettings, seed: int = 0) ->
     reach = np.subtract(*np.quantile(right, (0.75, 0.25), axis=0))
     noise = np.random.default_rng(seed).normal(scale=WIDTH, size=(CLOUD, *values.shape))
     clouds = (values + noise * reach).reshape(-1, len(LINES))
-    # The laxest lines first, which win among equals: beyond the last right result.
+    # From the laxest line, beyond the last right result, to the strictest.
     limits = np.vstack([right.min(axis=0) - 3.0 * WIDTH * reach, np.quantile(right, SHARES, axis=0)])
     limits[:, np.ptp(values, axis=0) == 0.0] = -np.inf  # what is always the same tells nothing apart
     worth = np.tile(np.where(wrong, -COST, 1.0), CLOUD)
 
-    best, chosen = 0.0, None
+    gained = np.empty((len(limits),) * len(LINES))
     for lines in product(range(len(limits)), repeat=len(LINES) - 1):
         inside = np.logical_and.reduce([clouds[:, k] >= limits[line, k] for k, line in enumerate(lines)])
         # For the last line all limits at once: what each keeps out, summed up.
         order = np.searchsorted(limits[:, -1], clouds[inside, -1], side="right")
-        gained = np.bincount(order, weights=worth[inside], minlength=len(limits) + 1)[:0:-1].cumsum()[::-1]
-        if gained.max() > best:
-            best, chosen = gained.max(), (*lines, int(gained.argmax()))
-    if chosen is None:
+        gained[lines] = np.bincount(order, weights=worth[inside], minlength=len(limits) + 1)[:0:-1].cumsum()[::-1]
+    if not gained.max() > 0.0:
         raise InputError(f"gate: no lines tell the {count} wrong results from the right ones")
+    kept_out = sum(np.meshgrid(*[(0.0, *SHARES)] * len(LINES), indexing="ij"))
+    chosen = np.unravel_index(np.where(gained >= NEARLY * gained.max(), kept_out, -1.0).argmax(), gained.shape)
     upright = {field: limits[line, k] for k, (line, field) in enumerate(zip(chosen, LINES.values(), strict=True))}
     learnt = {field: limit if field.startswith("minimum") else -limit for field, limit in upright.items()}
     return replace(start, **{field: float(f"{limit:.3g}") for field, limit in learnt.items() if np.isfinite(limit)})
