@@ -1,8 +1,8 @@
 """The paper's baseline: SimpleITK's registration, global correlation climbed by regular-step gradient descent.
 
 It is given what it needs to do well: a pyramid like that of our own method, though with the volume's speckle, and both
-masks, so that the volume is smoothed once and not for every frame; the paper's d, a motion in image axes about the image centre, so that the six parameters
-mean the same wherever the frame is; and settings found on simulated subjects.
+masks, so that the volume is smoothed once and not for every frame; the paper's d, a motion in image axes about the
+image centre, so that the six parameters mean the same wherever the frame is; and settings found on simulated subjects.
 """
 
 from __future__ import annotations
