@@ -11,7 +11,6 @@ from deeprs2v_ros.geometry import about, apply, from_motion, geodesic_distance, 
 from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
-from deeprs2v_ros.registration.methods import make_tracker
 from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker
 
@@ -203,7 +202,7 @@ def test_the_abdominal_wall_which_stays_where_it_is_does_not_hold_the_organ_back
     off = {}
     for thickness in (0.0, 15.0):
         settings = RegistrationSettings(abdominal_wall=thickness)
-        result = make_tracker("lncc", spheres, fan(), IMAGE_FROM_PIXEL, False, settings).register_frame(frame, tracked)
+        result = Tracker(spheres, fan(), IMAGE_FROM_PIXEL, settings, temporal=False).register_frame(frame, tracked)
         off[thickness] = errors(truth, result.registered)
     assert off[15.0][0] < 0.15 and off[15.0][1] < 0.15
     assert off[0.0][1] > 2 * off[15.0][1]
@@ -212,4 +211,4 @@ def test_the_abdominal_wall_which_stays_where_it_is_does_not_hold_the_organ_back
 @pytest.mark.parametrize("thickness", [-1.0, np.nan, 500.0])
 def test_a_wall_that_cannot_be_is_refused(spheres, thickness):
     with pytest.raises(InputError, match="abdominal_wall"):
-        make_tracker("lncc", spheres, fan(), IMAGE_FROM_PIXEL, settings=RegistrationSettings(abdominal_wall=thickness))
+        Tracker(spheres, fan(), IMAGE_FROM_PIXEL, RegistrationSettings(abdominal_wall=thickness))

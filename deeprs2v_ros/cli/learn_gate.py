@@ -1,8 +1,8 @@
 """Learn when a result may be believed, from simulated subjects whose truth is known.
 
 Prints how well they do and writes them as parameters of the node `registration`; the gates in `registration/methods.py`
-were found like this. Subjects that are not there yet are made first; no shipped network was
-trained on the default ones.
+were found like this. Subjects that are not there yet are made first; by default they are ones that no shipped network
+was trained on.
 """
 
 from __future__ import annotations

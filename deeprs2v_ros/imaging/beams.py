@@ -37,15 +37,10 @@ class Beams:
 
     def __init__(self, mask: NDArray[np.bool_], spacing: float) -> None:
         self._run, self._across = (max(3, round(length / spacing) | 1) for length in (RUN, ACROSS))
-        rows, columns = mask.shape
-        left, right = _sides(mask)
-        width = np.maximum(right - left, 1.0)
-        beams, row = np.arange(columns) / max(columns - 1, 1), np.arange(rows)[:, None]
-        ones = np.ones((rows, columns))
-        self._image_of_beam = [m.astype(np.float32) for m in (left + width * beams, ones * row)]
-        self._beam_of_image = [
-            m.astype(np.float32) for m in ((np.arange(columns) - left) / width * (columns - 1), ones * row)
-        ]
+        along, beam = _courses(mask)
+        rows = np.broadcast_to(np.arange(mask.shape[0], dtype=np.float32)[:, None], mask.shape)
+        self._image_of_beam = [along.astype(np.float32), rows]
+        self._beam_of_image = [beam.astype(np.float32), rows]
         self._known = self._along(mask.astype(np.float32)) > 0.99
 
     def shadows(self, frame: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -67,14 +62,22 @@ def behind_wall(mask: NDArray[np.bool_], pixel_size: tuple[float, float], thickn
 
     Depth is measured along the beams; ``pixel_size`` is (x, y) in mm. Each beam starts at its uppermost valid point.
     """
+    along, beam = _courses(mask)
+    rows, columns = mask.shape
+    nearest = np.rint(along).astype(int).clip(0, columns - 1)
+    first = np.take_along_axis(mask, nearest, axis=1).argmax(axis=0)  # row where each beam starts
+    slant = (along[-1] - along[0]) / max(rows - 1, 1)  # columns that each beam moves on in a row
+    of_pixel = np.rint(beam).astype(int).clip(0, columns - 1)
+    depth = (np.arange(rows)[:, None] - first[of_pixel]) * np.hypot(slant * pixel_size[0], pixel_size[1])[of_pixel]
+    return mask & (depth >= thickness)
+
+
+def _courses(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Column of each beam in each row, and beam of each column in each row: as many beams as columns (rows, columns)."""
     left, right = _sides(mask)
-    width, last = np.maximum(right - left, 1.0), mask.shape[1] - 1
-    along = np.rint(left + width * np.linspace(0.0, 1.0, last + 1)).astype(int)  # column of each beam, in each row
-    first = np.take_along_axis(mask, along.clip(0, last), axis=1).argmax(axis=0)  # row where each beam starts
-    beam = ((np.arange(last + 1) - left) / width).clip(0.0, 1.0)  # of each pixel: 0 on the left side, 1 on the right
-    rows = np.arange(mask.shape[0])[:, None] - first[np.rint(last * beam).astype(int)]
-    slope = np.gradient(left, axis=0) * (1.0 - beam) + np.gradient(right, axis=0) * beam  # columns a row
-    return mask & (rows * np.hypot(slope * pixel_size[0], pixel_size[1]) >= thickness)
+    width, columns = np.maximum(right - left, 1.0), np.arange(mask.shape[1])
+    last = max(mask.shape[1] - 1, 1)
+    return left + width * columns / last, (columns - left) / width * last
 
 
 def _sides(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

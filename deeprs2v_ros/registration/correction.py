@@ -49,7 +49,7 @@ class Evaluation(NamedTuple):
 
     ``gradient`` (6,) and ``curvature`` (6, 6) of the score are taken by the motion (mm, rad). ``overlap`` is the share
     of the frame's valid area that the volume covers. ``score`` is what poses are compared by: LNCC times the root of
-    the overlap, less the cost of the distance from what is believed. For a correlation r of n points says r sqrt(n)
+    the overlap, less the cost of the distance from what is believed. A correlation r of n points is worth r sqrt(n)
     (Fisher): by LNCC alone, sliding the frame out of the volume until only its best corner is left would be a success,
     and with more weight on the overlap the plane would tilt into the volume.
     """

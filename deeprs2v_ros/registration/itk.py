@@ -7,6 +7,7 @@ image centre, so that the six parameters mean the same wherever the frame is; an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from deeprs2v_ros.imaging.volume import Volume, to_image
 from deeprs2v_ros.registration.belief import Belief
 from deeprs2v_ros.registration.correction import LEVER, on_level
 from deeprs2v_ros.registration.pyramid import Level
-from deeprs2v_ros.registration.settings import GateSettings, LevelSettings, RegistrationSettings
+from deeprs2v_ros.registration.settings import LevelSettings, RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker
 from deeprs2v_ros.registration.uncertainty import pose_covariance
 
@@ -70,7 +71,8 @@ class Moving(NamedTuple):
 class ItkTracker(Tracker):
     """Registers frames to one ``volume`` with SimpleITK, as `Tracker` does otherwise.
 
-    All that is around it is the same for every method: where a frame starts from, the signals, and the gate.
+    All that is around it is the same for every method: where a frame starts from, what of it is compared, the signals,
+    and the gate. Of the ``settings``, it has its own levels.
     """
 
     def __init__(
@@ -79,9 +81,9 @@ class ItkTracker(Tracker):
         mask: NDArray[np.bool_],
         image_from_pixel: Array,
         temporal: bool = False,
-        gate: GateSettings | None = None,
+        settings: RegistrationSettings | None = None,
     ) -> None:
-        settings = RegistrationSettings(levels=LEVELS, gate=gate or GateSettings())
+        settings = replace(settings or RegistrationSettings(), levels=LEVELS)
         super().__init__(volume, mask, image_from_pixel, settings, temporal, self._descend, correction=False)
         self._moving = [moving_volume(level) for level in self.levels]
 

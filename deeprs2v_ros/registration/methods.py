@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.settings import GateSettings, RegistrationSettings
 from deeprs2v_ros.registration.tracker import Registration, Tracker
@@ -79,12 +78,10 @@ def make_tracker(
 ) -> RegistersFrames:
     """A tracker for ``method``, by default with its own gate.
 
-    ``mask`` (rows, columns) is the frames' valid area; the abdominal wall in it is not compared. ``weights`` are a file
-    or a shipped name in place of those that the method has.
+    ``weights`` are a file or a shipped name in place of those that the method has.
 
     Raises InputError for an unknown method, for weights or a GPU that a method has no use for, for weights that cannot
-    be read, for frames that they are not for, and for an abdominal wall that is negative or leaves nothing of the
-    frames.
+    be read, for frames that they are not for, and as `Tracker` does.
     """
     if method not in METHODS:
         raise InputError(f"method: {method!r} is none of {', '.join(METHODS)}")
@@ -94,17 +91,10 @@ def make_tracker(
             if asked:
                 raise InputError(f"{name}: the method {method} has no network")
     settings = settings or RegistrationSettings(gate=made_of.gate)
-    pixel_size = (image_from_pixel[0, 0], image_from_pixel[1, 1])
-    wall = settings.abdominal_wall
-    if not wall >= 0.0:
-        raise InputError(f"abdominal_wall: must not be negative, but is {wall:g} mm")
-    organ = behind_wall(mask, pixel_size, wall)
-    if not organ.any():
-        raise InputError(f"abdominal_wall: {wall:g} mm leave nothing of the images' valid area")
     if method == "itk":
         from deeprs2v_ros.registration.itk import ItkTracker
 
-        return ItkTracker(volume, organ, image_from_pixel, temporal, settings.gate)
+        return ItkTracker(volume, mask, image_from_pixel, temporal, settings)
     propose = None
     if made_of.weights is not None:
         # torch takes seconds to import, and a cart that uses LNCC alone need not have it.
@@ -113,4 +103,4 @@ def make_tracker(
 
         checkpoint = load_weights(weights or made_of.weights)
         propose = Predictor(checkpoint, volume, mask, image_from_pixel, choose_device(device))
-    return Tracker(volume, organ, image_from_pixel, settings, temporal, propose, made_of.correction)
+    return Tracker(volume, mask, image_from_pixel, settings, temporal, propose, made_of.correction)

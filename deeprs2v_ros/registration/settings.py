@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from deeprs2v_ros.errors import InputError
+
 ABDOMINAL_WALL = 15.0
 """mm behind the probe's face, skin, fat and muscle, that do not breathe with the organ and are not compared."""
 
@@ -77,7 +79,7 @@ class OrganMotion:
 
 @dataclass(frozen=True)
 class RegistrationSettings:
-    """The tree. `levels` from coarse to fine."""
+    """The tree. `levels` from coarse to fine. Raises InputError for a negative `abdominal_wall`."""
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
     belief_weight: float = 0.0075
@@ -86,3 +88,7 @@ class RegistrationSettings:
     abdominal_wall: float = ABDOMINAL_WALL
     gate: GateSettings = field(default_factory=GateSettings)
     organ: OrganMotion = field(default_factory=OrganMotion)
+
+    def __post_init__(self) -> None:
+        if not self.abdominal_wall >= 0.0:
+            raise InputError(f"abdominal_wall: must not be negative, but is {self.abdominal_wall:g} mm")

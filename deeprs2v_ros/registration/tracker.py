@@ -13,7 +13,9 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
+from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.belief import (
     SAME_IMAGE,
@@ -72,7 +74,8 @@ class Registration:
 class Tracker:
     """Registers frames to one ``volume``.
 
-    ``mask`` (rows, columns) is the frames' valid area, ``image_from_pixel`` (4x4) their pixel size. With ``temporal``
+    ``mask`` (rows, columns) is the frames' valid area, of which what lies behind the abdominal wall is compared, and
+    ``image_from_pixel`` (4x4) their pixel size. With ``temporal``
     the organ's motion is carried from frame to frame, otherwise each frame starts from its tracked transform.
     ``propose``, a network in front of the volume, says for an image and its prior where the image is; without one, the
     correction starts from the prior. Without ``correction``, what is proposed is the result.
@@ -93,11 +96,14 @@ class Tracker:
         self.propose = propose
         self.correction = correction
         self.motion = np.eye(4)
-        self.mask = mask.astype(np.float32)
         self.centre = image_centre(mask.shape, image_from_pixel)
         pixel_size, levels = (image_from_pixel[0, 0], image_from_pixel[1, 1]), self.settings.levels
+        organ = behind_wall(mask, pixel_size, self.settings.abdominal_wall)
+        if not organ.any():
+            raise InputError(f"abdominal_wall: {self.settings.abdominal_wall:g} mm leave nothing of the images")
+        self.mask = organ.astype(np.float32)
         volumes = {sigma: blurred(volume, sigma) if sigma else volume for sigma in {s.speckle for s in levels}}
-        self.levels = [build_level(volumes[s.speckle], mask, pixel_size, s) for s in levels]
+        self.levels = [build_level(volumes[s.speckle], organ, pixel_size, s) for s in levels]
 
     def register_frame(self, image: NDArray[np.uint8], tracked: Array, arm: Array | None = None) -> Registration:
         """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``.

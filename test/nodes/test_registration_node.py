@@ -277,7 +277,8 @@ def test_pictures_show_as_right_only_what_is_accepted(bench):
 
 
 def test_parameters_that_cannot_be_met_are_refused(ros):
-    for name, value in (("transform_deadline", -1.0), ("mask", "/nowhere.png"), ("gate.minimum_lncc", "high")):
+    refused = {"transform_deadline": -1.0, "mask": "/nowhere.png", "gate.minimum_lncc": "high", "abdominal_wall": -5.0}
+    for name, value in refused.items():
         with pytest.raises(InputError, match=name if name != "mask" else "nowhere"):
             RegistrationNode(context=ros, parameter_overrides=overrides({name: value}))
 
