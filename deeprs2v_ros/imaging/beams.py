@@ -73,7 +73,7 @@ def behind_wall(mask: NDArray[np.bool_], pixel_size: tuple[float, float], thickn
 
 
 def _courses(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Column of each beam in each row, and beam of each column in each row: as many beams as columns (rows, columns)."""
+    """Column of every beam in each row, and beam of every column; both (rows, columns), with as many beams as columns."""
     left, right = _sides(mask)
     width, columns = np.maximum(right - left, 1.0), np.arange(mask.shape[1])
     last = max(mask.shape[1] - 1, 1)
