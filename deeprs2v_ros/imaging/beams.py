@@ -73,7 +73,7 @@ def behind_wall(mask: NDArray[np.bool_], pixel_size: tuple[float, float], thickn
 
 
 def _courses(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Column of every beam in each row, and beam of every column; both (rows, columns), with as many beams as columns."""
+    """Column of each beam, and beam of each column, in each row: both (rows, columns), with one beam a column."""
     left, right = _sides(mask)
     width, columns = np.maximum(right - left, 1.0), np.arange(mask.shape[1])
     last = max(mask.shape[1] - 1, 1)
