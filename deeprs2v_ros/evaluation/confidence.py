@@ -86,7 +86,7 @@ def confidence_figure(methods: Sequence[Method]) -> bytes:
     right.set_ylabel(f"risk: share of them wrong (>{WRONG:g} mm)")
     right.set_title("risk against coverage (circles: the gate)", fontsize=10)
     right.grid(alpha=0.25)
-    right.legend(loc="upper left", fontsize=8)
+    right.legend(loc="best", fontsize=8)
     return png(figure, dpi=150)
 
 
