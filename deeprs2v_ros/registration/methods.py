@@ -25,8 +25,8 @@ class Method:
     gate: GateSettings = field(default_factory=GateSettings)
 
 
-# Gates are those of `deeprs2v learn-gate --method`. That of deeprs2v+lncc serves the others: of the results of lncc it lets
-# three of four right ones pass and no wrong one, for fvrnet nothing can be learnt, and for itk nothing was.
+# Gates are those of `deeprs2v learn-gate --method`. That of deeprs2v+lncc serves the others: of the results of lncc it
+# lets three of four right ones pass and no wrong one, for fvrnet nothing can be learnt, and for itk nothing was.
 METHODS = {
     "itk": Method(),
     "fvrnet": Method("fvrnet", correction=False),
