@@ -74,6 +74,16 @@ def seen_from(lever: ArrayLike) -> Array:
     return mapped
 
 
+def turned_covariance(covariance: Array, parent_from_frame: Array) -> Array:
+    """Covariance (6, 6) of a small motion along the axes of a frame, along the axes of its parent instead.
+
+    ``parent_from_frame`` (4, 4) gives the rotation: translations and rotation vectors turn alike. The point about which
+    the motion is taken stays the same.
+    """
+    both = np.kron(np.eye(2), parent_from_frame[:3, :3])
+    return both @ covariance @ both.T
+
+
 def geodesic_distance(rotation_a: Array, rotation_b: Array) -> Array:
     """Angle in radians between rotations, shape (..., 3, 3) -> (...).
 

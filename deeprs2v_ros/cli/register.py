@@ -97,7 +97,7 @@ def _registered(tracker: RegistersFrames, sequence: Sequence, poses: list[tuple[
     for index, (frame, timestamp) in enumerate(zip(sequence.frames, sequence.timestamps, strict=True)):
         if sequence.valid[index]:
             pose, image_from_pixel = next(tracked)
-            result = tracker.register_frame(frame, pose)
+            result = tracker.register_frame(frame, pose, round(1e9 * timestamp))
             runtime = 1e3 * result.runtime
             status = ACCEPTED if result.accepted else REJECTED
             signals, registered = result.signals, result.registered @ image_from_pixel

@@ -62,7 +62,8 @@ class Summary:
 
     ``target`` is the error of the look-ups at the image's stamp while TRACKING, ``uncorrected`` what it would have been
     for the same images if the organ had been taken to be at rest, ``target_now`` that of the look-ups of the latest
-    transform, against the truth at the time of the look-up. ``registered`` is the error at the target of the accepted
+    corrected transform, against the truth at the time of the look-up, and ``target_predicted`` that of the predicted one.
+    ``predicted_share`` is for how many of the former there was a prediction. ``registered`` is the error at the target of the accepted
     registrations themselves; ``wrong`` of them are off by more than `WRONG`. ``latency`` is from the image's stamp
     until the correction was broadcast, as the registration says; ``latency_seen`` until it was recorded.
     """
@@ -76,6 +77,8 @@ class Summary:
     target: Spread
     uncorrected: Spread
     target_now: Spread
+    target_predicted: Spread
+    predicted_share: float
     registered: Spread
     wrong: int
     latency: Spread
@@ -98,6 +101,7 @@ def summarise(recording: Recording) -> Summary:
     registered = registered_target(recording)
     wrong = distances(registered, recording.truth)
     ordered = np.sort(recording.images)
+    now, predicted = (_within(p, recording.truth.stamps) for p in (recording.target_now, recording.target_predicted))
     return Summary(
         duration=(recording.end - ordered[0]) / 1e9,
         tracking=len(tracking) * float(np.median(np.diff(ordered))) / 1e9 if len(ordered) > 1 else 0.0,
@@ -107,7 +111,9 @@ def summarise(recording: Recording) -> Summary:
         accepted_share=len(accepted) / len(statuses),
         target=spread(distances(looked_up, recording.truth)),
         uncorrected=spread(distances(at_rest(recording, looked_up.stamps), recording.truth)),
-        target_now=spread(distances(_within(recording.target_now, recording.truth.stamps), recording.truth)),
+        target_now=spread(distances(now, recording.truth)),
+        target_predicted=spread(distances(predicted, recording.truth)),
+        predicted_share=len(predicted.stamps) / max(len(now.stamps), 1),
         registered=spread(wrong),
         wrong=int(np.count_nonzero(wrong > WRONG)),
         latency=spread([status.latency / 1e6 for status in accepted]),

@@ -20,7 +20,7 @@ from deeprs2v_ros.geometry import Array, rigid
 Stamps = NDArray[np.int64]
 
 _PICTURES = ("/us/image", "/registration/slice", "/registration/blend")
-_POINTS = ("/simulation/target", "/monitor/target", "/monitor/target_now")
+_POINTS = ("/simulation/target", "/monitor/target", "/monitor/target_now", "/monitor/target_predicted")
 _NEEDED = ("/us/image", "/registration/status", "/simulation/target", "/tf_static", "/volume/file", "/volume/markers")
 _READ = {*_NEEDED, *_POINTS, "/joint_states", "/tf"}
 _MM_PER_M = 1e3
@@ -70,6 +70,7 @@ class Recording:
     truth: Points
     target: Points
     target_now: Points
+    target_predicted: Points
     end: int
     base_from_volume: Array
     target_in_volume: Array
@@ -100,7 +101,7 @@ def read_recording(bag: str | Path) -> Recording:
         for transform in message.transforms
         if transform.child_frame_id == "us_volume_corrected"
     ]
-    truth, target, target_now = (_points(message for _, message in found[topic]) for topic in _POINTS)
+    truth, target, target_now, target_predicted = (_points(message for _, message in found[topic]) for topic in _POINTS)
     return Recording(
         *_columns(images),
         statuses=tuple(_status(message) for _, message in found["/registration/status"]),
@@ -110,6 +111,7 @@ def read_recording(bag: str | Path) -> Recording:
         truth=truth,
         target=target,
         target_now=target_now,
+        target_predicted=target_predicted,
         end=end,
         base_from_volume=_matrix(fixed["us_volume"].translation, fixed["us_volume"].rotation),
         target_in_volume=_vector(fixed["tumor"].translation),

@@ -55,7 +55,8 @@ def summary_rows(summary: Summary) -> Rows:
         ("accepted", f"{100 * summary.accepted_share:.1f} %{_counts(summary.reasons)}"),
         ("tumour error while TRACKING", _millimetres(summary.target)),
         ("the same without correction", _millimetres(summary.uncorrected)),
-        ("latest known position, when asked", _millimetres(summary.target_now)),
+        ("tumour now, predicted, when asked", _millimetres(summary.target_predicted)),
+        ("latest measured position, when asked", _millimetres(summary.target_now)),
         ("accepted but wrong", f"{summary.wrong} of {summary.registered.count} off by more than {WRONG:g} mm"),
         ("image to TF", f"median {summary.latency.median:.0f} ms, 95 % within {summary.latency.p95:.0f} ms"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import deque
 from time import monotonic
@@ -9,6 +10,7 @@ from typing import Any
 
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
@@ -16,18 +18,24 @@ from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import nanoseconds, point_message, transform_from_message
-from deeprs2v_ros.nodes.support.frames import BASE, TUMOR
+from deeprs2v_ros.nodes.support.frames import BASE, TUMOR, TUMOR_PREDICTED
 from deeprs2v_ros.nodes.support.parameters import declare_image_time_offset, declare_positive
 from deeprs2v_ros.nodes.support.running import run
 
-POLL_PERIOD = 0.005  # s
+RATE = 50.0
+"""Times a second at which TF is asked, as a needle's robot or a display would."""
+
+STALE = 0.1
+"""Seconds after which a prediction on TF is one that nobody renews: TF goes on giving it away for ever."""
 
 
 class TargetMonitor(Node):
-    """Publishes the tumour in base_link at the time that every image shows whose registration was accepted.
+    """Publishes where TF says that the tumour is, in base_link.
 
-    ``monitor/target`` is what TF says for that time, which is its stamp: the image's less ``image_time_offset``.
-    ``monitor/target_now`` is what TF says at the moment.
+    ``monitor/target``: at the time that an image shows whose registration was accepted, which is the message's stamp.
+    ``monitor/target_now``: the latest corrected position, asked `RATE` times a second while TRACKING or HOLDING.
+    ``monitor/target_predicted``: the predicted position, asked at the same moments; silent when none is broadcast.
+    Both have the moment at which they were asked as their stamp.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -38,50 +46,55 @@ class TargetMonitor(Node):
         )
         self._offset = declare_image_time_offset(self)
         self._waiting: deque[tuple[Time, float]] = deque()
+        self._tracked = False
         self._buffer = Buffer(node=self)
         self._listener = TransformListener(self._buffer, self)
         self._at_stamp = self.create_publisher(PointStamped, "monitor/target", qos.STATUS)
         self._now = self.create_publisher(PointStamped, "monitor/target_now", qos.STATUS)
+        self._predicted = self.create_publisher(PointStamped, "monitor/target_predicted", qos.STATUS)
         self._subscription = self.create_subscription(
             RegistrationStatus, "registration/status", self._on_status, qos.STATUS
         )
-        self._timer = self.create_timer(POLL_PERIOD, self._publish_what_is_there)
-        self._timer.cancel()
+        self._timer = self.create_timer(1.0 / RATE, self._ask)
         self._jump = on_jump_back(self, self._waiting.clear)
 
     def _on_status(self, status: RegistrationStatus) -> None:
+        self._tracked = status.state in (RegistrationStatus.TRACKING, RegistrationStatus.HOLDING)
         if status.state != RegistrationStatus.TRACKING or not status.accepted:
             return
-        now = self.get_clock().now()
-        latest = self._look_up(Time(clock_type=now.clock_type))
-        if latest is not None:
-            latest.header.stamp = now.to_msg()
-            self._now.publish(latest)
-        shown = Time(nanoseconds=nanoseconds(status.header.stamp) - self._offset, clock_type=now.clock_type)
+        clock_type = self.get_clock().clock_type
+        shown = Time(nanoseconds=nanoseconds(status.header.stamp) - self._offset, clock_type=clock_type)
         self._waiting.append((shown, monotonic() + self._deadline))
         self._publish_what_is_there()
+
+    def _ask(self) -> None:
+        self._publish_what_is_there()
+        now = self.get_clock().now()
+        latest = Time(clock_type=now.clock_type)
+        if self._tracked:
+            self._publish(self._now, TUMOR, latest, now)
+        self._publish(self._predicted, TUMOR_PREDICTED, latest, now, STALE)
 
     def _publish_what_is_there(self) -> None:
         while self._waiting:
             time, deadline = self._waiting[0]
-            target = self._look_up(time)
-            if target is not None:
-                self._at_stamp.publish(target)
-            elif monotonic() < deadline:
+            if not self._publish(self._at_stamp, TUMOR, time, time) and monotonic() < deadline:
                 break
             self._waiting.popleft()
-        if not self._waiting:
-            self._timer.cancel()
-        elif self._timer.is_canceled():
-            self._timer.reset()
 
-    def _look_up(self, time: Time) -> PointStamped | None:
+    def _publish(
+        self, publisher: Publisher[PointStamped], frame: str, time: Time, stamp: Time, stale: float = math.inf
+    ) -> bool:
+        """Look up ``frame`` at ``time`` and publish its place with ``stamp``; whether it was there, and not ``stale``."""
         try:
-            message = self._buffer.lookup_transform(BASE, TUMOR, time)
+            message = self._buffer.lookup_transform(BASE, frame, time)
         except TransformException:
-            return None
+            return False
+        if (stamp.nanoseconds - nanoseconds(message.header.stamp)) / 1e9 > stale:
+            return False
         base_from_tumor = transform_from_message(message.transform)
-        return point_message(base_from_tumor[:3, 3], BASE, time.to_msg())
+        publisher.publish(point_message(base_from_tumor[:3, 3], BASE, stamp.to_msg()))
+        return True
 
 
 def main() -> int:

@@ -21,7 +21,15 @@ from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
-from deeprs2v_ros.nodes.support.frames import BASE, CORRECTED, MRI, TUMOR, VOLUME
+from deeprs2v_ros.nodes.support.frames import (
+    BASE,
+    CORRECTED,
+    MRI,
+    PREDICTED,
+    TUMOR,
+    TUMOR_PREDICTED,
+    VOLUME,
+)
 from deeprs2v_ros.nodes.support.markers import tumour_and_box
 from deeprs2v_ros.nodes.support.overlay import three_slices
 from deeprs2v_ros.nodes.support.parameters import (
@@ -130,6 +138,7 @@ class VolumeServer(Node):
             [
                 LinkTransform(BASE, VOLUME, base_from_volume),
                 LinkTransform(CORRECTED, TUMOR, rigid(translation=position)),
+                LinkTransform(PREDICTED, TUMOR_PREDICTED, rigid(translation=position)),
                 LinkTransform(CORRECTED, MRI, volume_from_mri),
             ]
         )

@@ -21,6 +21,7 @@ class Refusal(str, Enum):
     OUT_OF_ORDER = "OUT_OF_ORDER"
     SUPERSEDED = "SUPERSEDED"
     CLOCK_JUMP = "CLOCK_JUMP"
+    NEW_VOLUME = "NEW_VOLUME"
     WRONG_SIZE = "WRONG_SIZE"
     UNREADABLE = "UNREADABLE"
     NO_VOLUME = "NO_VOLUME"
@@ -59,12 +60,20 @@ class StampCheck:
         return Refusal.NONE
 
 
-class FreezeCheck:
-    """Notices a picture that stands still while the probe moves: the machine's freeze key, or a grabber that hangs.
+class Freeze(Enum):
+    """Whether a picture is a new one."""
 
-    Speckle and noise never repeat, so equal pixels mean the same picture. With the arm still it is a normal freeze.
-    ``allowed`` (mm, angles at a lever as in `search.distance`) is how far the plane may go before it counts; 0 turns
-    the check off. ``centre`` (3,) is the image centre in the image frame.
+    NONE = "a new picture"
+    STILL = "the same one, and the probe is still: the machine's freeze key, or a grabber that is faster than it"
+    MOVED = "the same one, though the probe has moved: it shows what is elsewhere"
+
+
+class FreezeCheck:
+    """Notices a picture that stands still: it is no new measurement, wherever the probe is.
+
+    Speckle and noise never repeat, so equal pixels mean the same picture. ``allowed`` (mm, angles at a lever as in
+    `search.distance`) is how far the plane may go before it counts as moved; 0 turns the check off. ``centre`` (3,) is
+    the image centre in the image frame.
     """
 
     def __init__(self, allowed: float, centre: Array) -> None:
@@ -77,9 +86,12 @@ class FreezeCheck:
         self._picture: NDArray[np.uint8] | None = None
         self._shown_at: Array | None = None
 
-    def frozen(self, picture: NDArray[np.uint8], tracked: Array) -> bool:
-        """Whether ``picture`` was first shown at a pose far from ``tracked`` (4, 4)."""
+    def judge(self, picture: NDArray[np.uint8], tracked: Array) -> Freeze:
+        """What ``picture`` (rows, columns) is, seen at the pose ``tracked`` (4, 4)."""
+        if not self._allowed > 0.0:
+            return Freeze.NONE
         if self._picture is None or not np.array_equal(picture, self._picture):
             self._picture, self._shown_at = picture, tracked
-            return False
-        return bool(0.0 < self._allowed < distance(tracked, self._shown_at, self._centre))
+            return Freeze.NONE
+        moved = distance(tracked, self._shown_at, self._centre) > self._allowed
+        return Freeze.MOVED if moved else Freeze.STILL

@@ -57,12 +57,15 @@ class Belief(NamedTuple):
         return self._replace(scale=factor**2 * self.scale)
 
 
-def expected_scale(arm: Array | None, organ: OrganMotion) -> Array:
+def expected_scale(arm: Array | None, organ: OrganMotion, elapsed: float = np.inf) -> Array:
     """Scale (6, 6) of the prior C X about the image centre: the organ has moved on, and the arm is not exact.
 
-    ``arm`` is the covariance of the tracked pose, if it is known.
+    ``arm`` is the covariance of the tracked pose, if it is to count. ``elapsed`` seconds ago the organ was where the
+    prior has it; its motion is taken for an Ornstein-Uhlenbeck process, whose variance grows with time to that of
+    ``organ``.
     """
-    moved = np.diag([organ.translation**2] * 3 + [np.radians(organ.rotation) ** 2] * 3)
+    share = -np.expm1(-2.0 * elapsed / organ.memory)
+    moved = share * np.diag([organ.translation**2] * 3 + [np.radians(organ.rotation) ** 2] * 3)
     return moved if arm is None else arm + moved
 
 

@@ -43,7 +43,9 @@ METHODS = {
 class RegistersFrames(Protocol):
     """What all methods have in common."""
 
-    def register_frame(self, image: NDArray[np.uint8], tracked: Array, arm: Array | None = None) -> Registration:
+    def register_frame(
+        self, image: NDArray[np.uint8], tracked: Array, time: int = 0, arm: Array | None = None
+    ) -> Registration:
         """See `Tracker`."""
 
     def reset(self) -> None:

@@ -12,25 +12,35 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from deeprs2v_ros.geometry import Array, about, apply, from_motion, geodesic_distance
+from deeprs2v_ros.geometry import Array, apply, geodesic_distance
 from deeprs2v_ros.registration.belief import Belief
-from deeprs2v_ros.registration.correction import LEVER, SCALE, WORKERS, Evaluation, Task, correct, evaluate
+from deeprs2v_ros.registration.correction import LEVER, SCALE, WORKERS, Evaluation, Task, correct, screen
 from deeprs2v_ros.registration.settings import RegistrationSettings
 
-DRAWN, WIDER = 64, 2.0
-"""How many poses are drawn around the prior, and how widely, in units of its scale."""
 
-STARTS = 16
-"""So many climb, those with the best scores where they are."""
+class Reach(NamedTuple):
+    """How far a search looks: poses ``drawn`` around the prior, ``wider`` than its scale, and how many of them climb."""
 
-WEAK, FAR = 2, 1.5
-"""How many of the least sure directions are tried, and how far, in standard deviations."""
+    drawn: int
+    wider: float
+    starts: int
+
+
+NEAR = Reach(64, 2.0, 16)
+"""Around a prior that is to be trusted: as far as the paper displaces its frames, and twice as far."""
+
+FAR = Reach(1000, 1.25, 48)
+"""From nowhere, around a prior that is hardly one: most of what is drawn lies in the valley of some other summit."""
+
+WEAK, ASIDE = 2, 1.5
+"""How many of a network's least sure directions are tried, and how far, in standard deviations."""
 
 APART = 2.0
 """Summits closer than this many lattice points are the same summit."""
 
-_NORMAL = np.random.default_rng(0).normal(size=(DRAWN, 6))
+_NORMAL = np.random.default_rng(0).normal(size=(FAR.drawn, 6))
 
 
 class Found(NamedTuple):
@@ -41,50 +51,60 @@ class Found(NamedTuple):
     iterations: int
 
 
-def search(tasks: Sequence[Task], hypotheses: Sequence[Array], settings: RegistrationSettings) -> Found:
-    """Find the pose of a frame, put to each level as a task, from ``hypotheses``, volume_from_image (4x4 mm).
+def search(
+    tasks: Sequence[Task], hypotheses: Array, settings: RegistrationSettings, starts: int, alone: bool = False
+) -> Found:
+    """Find the pose of a frame, put to each level as a task, from ``hypotheses``, volume_from_image (N, 4, 4) mm.
 
-    The `STARTS` best of them climb. In rounds that say so, more are spread around the best one so far.
+    The best ``starts`` of them climb. In rounds that say so, more are spread around the best one so far. With
+    ``alone`` the climbs leave the `WORKERS` to others.
     """
-    scored = sorted(WORKERS.map(evaluate, repeat(tasks[0]), hypotheses), key=lambda start: -start.score)
-    starts, margin, iterations = [start.pose for start in scored[:STARTS]], 1.0, len(scored)
+    run = map if alone else WORKERS.map
+    best_first = np.argsort(-screen(tasks[0], hypotheses), kind="stable")
+    poses, margin, iterations = list(hypotheses[best_first[:starts]]), 1.0, len(hypotheses)
     for task, limits in zip(tasks, settings.levels, strict=True):
         for turn in limits.rounds:
-            starts += spread(starts[0], task.centre, turn.spread)
-            climbs = list(WORKERS.map(correct, repeat(task), starts, repeat(turn.iterations)))
+            poses += spread(poses[0], task.centre, turn.spread)
+            climbs = list(run(correct, repeat(task), poses, repeat(turn.iterations)))
             iterations += sum(tried for _, tried in climbs)
             best = distinct([summit for summit, _ in climbs], turn.keep, APART * task.spacing, task.centre)
-            starts = [summit.pose for summit in best]
+            poses = [summit.pose for summit in best]
             if turn.keep > 1:
                 rival = best[1].score if len(best) > 1 else 0.0
                 margin = (best[0].score - rival) / max(best[0].score, 1e-6)
     return Found(best[0], margin, iterations)
 
 
-def hypotheses(beliefs: Sequence[Belief], centre: Array) -> list[Array]:
-    """Where to start: the believed poses, poses drawn around the prior and, around a network's, where that is unsure.
+def hypotheses(beliefs: Sequence[Belief], centre: Array, reach: Reach = NEAR) -> Array:
+    """Where to start (N, 4, 4): the believed poses, poses drawn around the prior, and beside a network's.
 
-    The last of the ``beliefs`` is the prior. `DRAWN` poses are drawn from its scale, `WIDER` times as wide: in all six
-    directions at once, and the same ones each time. A network's, the first of two, has poses beside it at `FAR`
-    standard deviations, both ways, along the `WEAK` widest axes of its scale.
+    The last of the ``beliefs`` is the prior. Poses are drawn from its scale, in all six directions at once, and the
+    same ones each time. A network's, the first of two, has poses beside it at `ASIDE` standard deviations, both ways,
+    along the `WEAK` widest axes of its scale.
     """
-    motions = WIDER * _NORMAL @ np.linalg.cholesky(beliefs[-1].scale).T
-    poses = [belief.pose for belief in beliefs]
-    poses += [beliefs[-1].pose @ about(centre, from_motion(motion)) for motion in motions]
+    motions = reach.wider * _NORMAL[: reach.drawn] @ np.linalg.cholesky(beliefs[-1].scale).T
+    poses = [np.stack([belief.pose for belief in beliefs]), displaced(beliefs[-1].pose, centre, motions)]
     if len(beliefs) > 1:
         variances, axes = np.linalg.eigh(beliefs[0].scale / np.outer(SCALE, SCALE))
-        steps = (FAR * np.sqrt(variances[-WEAK:]) * axes[:, -WEAK:] * SCALE[:, None]).T
-        poses += [poses[0] @ about(centre, from_motion(sign * step)) for step in steps for sign in (1.0, -1.0)]
-    return poses
+        steps = (ASIDE * np.sqrt(variances[-WEAK:]) * axes[:, -WEAK:] * SCALE[:, None]).T
+        poses.append(displaced(beliefs[0].pose, centre, np.concatenate([steps, -steps])))
+    return np.concatenate(poses)
+
+
+def displaced(pose: Array, centre: Array, motions: Array) -> Array:
+    """``pose`` (4, 4) after each small motion (N, 6) about ``centre`` (3,) of the image: (N, 4, 4)."""
+    moved = np.tile(np.eye(4), (len(motions), 1, 1))
+    moved[:, :3, :3] = Rotation.from_rotvec(motions[:, 3:]).as_matrix()
+    moved[:, :3, 3] = motions[:, :3] + centre - moved[:, :3, :3] @ centre
+    return pose @ moved
 
 
 def spread(pose: Array, centre: Array, reaches: Sequence[tuple[float, float]]) -> list[Array]:
     """The poses (4x4) at each reach (mm, degrees) from ``pose``, along and about each image axis, both ways."""
-    motions: list[Array] = []
-    for translation, rotation in reaches:
-        steps = np.diag([translation] * 3 + [np.radians(rotation)] * 3)
-        motions += [*steps, *-steps]
-    return [pose @ about(centre, from_motion(motion)) for motion in motions]
+    if not reaches:
+        return []
+    steps = np.concatenate([np.diag([along] * 3 + [np.radians(about)] * 3) for along, about in reaches])
+    return list(displaced(pose, centre, np.concatenate([steps, -steps])))
 
 
 def distinct(summits: Sequence[Evaluation], keep: int, apart: float, centre: Array) -> list[Evaluation]:

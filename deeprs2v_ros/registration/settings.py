@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.registration.prediction import PredictionSettings
 
 ABDOMINAL_WALL = 15.0
 """mm behind the probe's face, skin, fat and muscle, that do not breathe with the organ and are not compared."""
@@ -66,15 +67,25 @@ class GateSettings:
     maximum_rotation: float = 30.0
     """Degrees between the prior and the result."""
 
+    def widened(self, factor: float) -> GateSettings:
+        """The gate for a prior that is ``factor`` times as wide."""
+        return replace(
+            self,
+            maximum_translation=factor * self.maximum_translation,
+            maximum_rotation=factor * self.maximum_rotation,
+        )
+
 
 @dataclass(frozen=True)
 class OrganMotion:
-    """How far the organ may have moved since its motion was last found: standard deviations."""
+    """How far the organ may be from where it was last found, however long ago that was: standard deviations."""
 
     translation: float = 6.0
     """mm along each axis of the image."""
     rotation: float = 4.0
     """Degrees about each."""
+    memory: float = 1.0
+    """Seconds after which where the organ was says little of where it is: a quarter of a breath."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,13 @@ class RegistrationSettings:
     """Twice what a squared standard deviation from the belief costs in LNCC, for each mm between the points of a plane:
     the coarser it is, the fewer points speak against the belief."""
     abdominal_wall: float = ABDOMINAL_WALL
+    follow: tuple[tuple[int, int], ...] = ((2, 10), (3, 4))
+    """Levels, counted from the coarsest, on which a frame is followed, and poses tried on each at the most."""
+    lost: float = 4.0
+    """How many times wider than `organ` the prior is when nothing is known of the organ, and a first search failed."""
     gate: GateSettings = field(default_factory=GateSettings)
     organ: OrganMotion = field(default_factory=OrganMotion)
+    prediction: PredictionSettings = field(default_factory=PredictionSettings)
 
     def __post_init__(self) -> None:
         if not self.abdominal_wall >= 0.0:

@@ -2,6 +2,8 @@
 
 The gate judges one result, the supervisor the stream of them. It starts to trust after several good results in a row.
 When a result is bad it holds the last trusted one for a moment, with a covariance that grows, and then says it is lost.
+
+A state is true at the time at which it is asked for: it expires by itself, whatever arrives or does not arrive.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from deeprs2v_ros.geometry import Array
 
 CONFIRMING = "CONFIRMING"
 """Reason of a good result that is not trusted yet, since too few came in a row."""
+
+LATE = "LATE"
+"""Reason of a good result that took so long that it would not even be held any more."""
 
 _DRIFT = np.array([20.0] * 3 + [np.radians(10.0)] * 3)  # per second: how fast breathing may carry the liver away
 
@@ -39,23 +44,30 @@ class SupervisorSettings:
     accept_in_a_row: int = 3
     """Good results in a row before a correction is broadcast, at first and after any bad one."""
     hold_timeout: float = 0.5
-    """Seconds after the last accepted image during which its correction is still broadcast."""
+    """Seconds after the stamp of the last accepted image during which its correction is still broadcast."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is on TF: the organ's ``motion`` C (4, 4) of the image with ``stamp``, ``age`` seconds ago.
+
+    ``covariance`` (6, 6) is that of the motion, about the point and in the axes it was given in; it grows with the age.
+    """
+
+    stamp: int
+    motion: Array
+    covariance: Array
+    age: float
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of one image.
-
-    ``broadcast`` is the organ's motion C (4, 4) to put on TF, if any, and ``covariance`` (6, 6) that of the pose that
-    belongs to it, in the axes it was given in. ``age`` is the time in s since the last accepted image, None if there
-    was none.
-    """
+    """What becomes of one image, and what is on TF after it. ``age`` (s) is that of the last accepted image, if any."""
 
     state: State
     accepted: bool
     reason: str
-    broadcast: Array | None
-    covariance: Array | None
+    held: Held | None
     age: float | None
 
 
@@ -67,77 +79,79 @@ class _Accepted:
 
 
 class Supervisor:
-    """The state machine. Stamps are those of the images, in nanoseconds, and grow."""
+    """The state machine. Stamps are those of the images, in nanoseconds; ``now`` is the time on the same clock."""
 
     def __init__(self, settings: SupervisorSettings | None = None) -> None:
         self._settings = settings or SupervisorSettings()
+        self._timeout = round(1e9 * self._settings.hold_timeout)
         self._fault = ""
         self.reset()
 
     def reset(self) -> None:
         """Back to WAITING: a new volume, or a clock that jumped back. A fault stays."""
-        self.state = State.FAULT if self._fault else State.WAITING
         self._last: _Accepted | None = None
         self._good = 0
+        self._initialised = self._doubted = self._over = False
 
-    def good(self, stamp: int, motion: Array, covariance: Array) -> Verdict:
-        """A result that passed the gate: the organ's ``motion`` C (4, 4) and the pose's ``covariance`` (6, 6)."""
+    def state(self, now: int) -> State:
+        """The state at the time ``now``."""
         if self._fault:
-            return self.aside(stamp, self._fault)
-        if self.state is State.TRACKING and self._too_old(stamp):
-            self._good = 0
-        self._good += 1
-        if self._good >= self._settings.accept_in_a_row:
-            self.state = State.TRACKING
-            self._last = _Accepted(stamp, motion, covariance)
-            return Verdict(self.state, True, "", motion, covariance, 0.0)
-        if self._last is None or self._too_old(stamp):
-            self.state = State.INITIALISING
-            return self.aside(stamp, CONFIRMING)
-        return self._hold(stamp, CONFIRMING)
-
-    def bad(self, stamp: int, reason: str) -> Verdict:
-        """An image without a result that could be believed, and why."""
-        if self._fault:
-            return self.aside(stamp, self._fault)
-        self._good = 0
+            return State.FAULT
         if self._last is None:
-            if self.state is not State.WAITING:
-                self.state = State.INITIALISING
-            return self.aside(stamp, reason)
-        if self._too_old(stamp):
-            self.state = State.LOST
-            return self.aside(stamp, reason)
-        return self._hold(stamp, reason)
+            return State.INITIALISING if self._initialised else State.WAITING
+        if self._expired(now):
+            return State.INITIALISING if self._good else State.LOST
+        return State.HOLDING if self._doubted else State.TRACKING
 
-    def aside(self, stamp: int, reason: str) -> Verdict:
-        """An image that says nothing about the organ, such as one that a newer one replaced: the state stays."""
-        return Verdict(self.state, False, self._fault or reason, None, None, self._age(stamp))
+    def held(self, now: int) -> Held | None:
+        """What may be broadcast at the time ``now``: the last accepted motion, while TRACKING or HOLDING."""
+        if self._fault or self._last is None or self._expired(now):
+            return None
+        age = max(now - self._last.stamp, 0) / 1e9
+        covariance = self._last.covariance + np.diag((age * _DRIFT) ** 2)
+        return Held(self._last.stamp, self._last.motion, covariance, age)
+
+    def good(self, stamp: int, now: int, motion: Array, covariance: Array) -> Verdict:
+        """A result that passed the gate: the organ's ``motion`` C (4, 4) and the pose's ``covariance`` (6, 6)."""
+        if now - stamp > self._timeout:
+            return self.bad(now, LATE)
+        if self._last is not None and self._expired(now) and not self._doubted:
+            self._good = 0  # a gap after what was tracked: the row begins anew
+        self._doubted = True
+        self._good += 1
+        if self._good < self._settings.accept_in_a_row:
+            return self.aside(now, CONFIRMING)
+        if not self._fault:
+            self._last = _Accepted(stamp, motion, covariance)
+            self._doubted = self._over = False
+        return self._verdict(now, "", accepted=not self._fault)
+
+    def bad(self, now: int, reason: str) -> Verdict:
+        """An image without a result that could be believed, and why."""
+        self._good = 0
+        self._doubted = True
+        return self.aside(now, reason)
+
+    def aside(self, now: int, reason: str) -> Verdict:
+        """An image that says nothing about the organ, such as one that a newer one replaced: nothing changes."""
+        return self._verdict(now, reason, accepted=False)
 
     def initialise(self) -> None:
         """The first image can be registered: volume, mask and transform are there."""
-        if self.state is State.WAITING:
-            self.state = State.INITIALISING
+        self._initialised = True
 
-    def stale(self) -> None:
-        """No images come any more: what was tracked is over."""
-        if not self._fault:
-            self.state = State.WAITING if self._last is None else State.LOST
+    def distrust(self) -> None:
+        """What was tracked is over: no images come any more, or a second look contradicts it."""
         self._good = 0
+        self._over = True
 
     def fault(self, reason: str) -> None:
         """Latch a fault; only a restart clears it."""
-        self._fault, self.state = reason, State.FAULT
+        self._fault = reason
 
-    def _hold(self, stamp: int, reason: str) -> Verdict:
-        assert self._last is not None
-        self.state = State.HOLDING
-        age = (stamp - self._last.stamp) / 1e9
-        covariance = self._last.covariance + np.diag((age * _DRIFT) ** 2)
-        return Verdict(self.state, False, reason, self._last.motion, covariance, age)
+    def _verdict(self, now: int, reason: str, accepted: bool) -> Verdict:
+        age = None if self._last is None else max(now - self._last.stamp, 0) / 1e9
+        return Verdict(self.state(now), accepted, self._fault or reason, self.held(now), age)
 
-    def _age(self, stamp: int) -> float | None:
-        return None if self._last is None else (stamp - self._last.stamp) / 1e9
-
-    def _too_old(self, stamp: int) -> bool:
-        return self._last is not None and stamp - self._last.stamp > self._settings.hold_timeout * 1e9
+    def _expired(self, now: int) -> bool:
+        return self._last is not None and (self._over or now - self._last.stamp > self._timeout)

@@ -2,37 +2,49 @@
 
 The tracker carries C, the organ's motion in the volume frame: with X the tracked and Y the registered transform from
 image to volume, C = Y X^-1. It stays true when the physician moves the probe, so the next frame starts from C X.
+
+While the last result is good and fresh, a frame is followed: a few steps on fine levels from where the organ is
+predicted to be. Where that leaves a doubt, and at the start, the frame is searched from many places; where even that is
+not believed and nothing is known of the organ any more, from a thousand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Lock
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse
+from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre, inverse, seen_from, turned_covariance
 from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.registration.belief import (
-    SAME_IMAGE,
-    Belief,
-    expected_scale,
-    posterior_covariance,
-    surprise,
-)
-from deeprs2v_ros.registration.correction import Task, evaluate, on_level
+from deeprs2v_ros.registration.belief import SAME_IMAGE, Belief, expected_scale, posterior_covariance, surprise
+from deeprs2v_ros.registration.correction import Task, correct, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
-from deeprs2v_ros.registration.pyramid import blurred, build_level
-from deeprs2v_ros.registration.search import Found, hypotheses, search
+from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction
+from deeprs2v_ros.registration.pyramid import Level, blurred, build_level
+from deeprs2v_ros.registration.search import APART, FAR, NEAR, Found, Reach, distance, hypotheses, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.uncertainty import pose_covariance, weakest_direction
 
 WORTH_A_LOOK = 0.05
 """Overlap at the prior below which no network is asked: the plane is outside the volume."""
+
+FRESH = 0.5
+"""Seconds since the last good result within which a frame is followed."""
+
+FORGOTTEN = 1.0
+"""Seconds of bad results after which the organ may be anywhere, and is taken to be at rest again."""
+
+UNLIKE = 0.08
+"""By how much LNCC may fall below what it has been lately before a frame that was followed is searched."""
+
+MEMORY = 0.1
+"""Share of the newest frame in what LNCC has been lately."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Registration:
     ``tracked``, ``prior`` and ``registered`` are volume_from_image (4x4, mm): X, the start C X, and Y. ``covariance``
     (6, 6) is that of a small motion of the registered plane about the image centre, in image axes (mm, rad).
     ``runtime`` is in seconds, ``network_runtime`` the part of it until the network had answered, NaN without one.
+    ``followed`` says that no search was needed.
     """
 
     reason: Reason
@@ -54,6 +67,7 @@ class Registration:
     iterations: int
     runtime: float
     network_runtime: float = np.nan
+    followed: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -77,8 +91,8 @@ class Tracker:
     ``mask`` (rows, columns) is the frames' valid area, of which what lies behind the abdominal wall is compared, and
     ``image_from_pixel`` (4x4) their pixel size. With ``temporal``
     the organ's motion is carried from frame to frame, otherwise each frame starts from its tracked transform.
-    ``propose``, a network in front of the volume, says for an image and its prior where the image is; without one, the
-    correction starts from the prior. Without ``correction``, what is proposed is the result.
+    ``propose``, a network in front of the volume, says for an image and its prior where the image is, whenever a frame
+    is searched; without one, the search starts from the prior. Without ``correction``, what is proposed is the result.
     """
 
     def __init__(
@@ -95,7 +109,6 @@ class Tracker:
         self.temporal = temporal
         self.propose = propose
         self.correction = correction
-        self.motion = np.eye(4)
         self.centre = image_centre(mask.shape, image_from_pixel)
         pixel_size, levels = (image_from_pixel[0, 0], image_from_pixel[1, 1]), self.settings.levels
         organ = behind_wall(mask, pixel_size, self.settings.abdominal_wall)
@@ -104,64 +117,209 @@ class Tracker:
         self.mask = organ.astype(np.float32)
         volumes = {sigma: blurred(volume, sigma) if sigma else volume for sigma in {s.speckle for s in levels}}
         self.levels = [build_level(volumes[s.speckle], organ, pixel_size, s) for s in levels]
+        self.middle = apply(volume.volume_from_voxel, (np.array(volume.size) - 1) / 2.0)
+        self._predictor = MotionPredictor(self.middle, self.settings.prediction)
+        self._lock = Lock()  # of the predictor: what is predicted is asked for by other threads
+        self.reset()
 
-    def register_frame(self, image: NDArray[np.uint8], tracked: Array, arm: Array | None = None) -> Registration:
+    def register_frame(
+        self, image: NDArray[np.uint8], tracked: Array, time: int = 0, arm: Array | None = None
+    ) -> Registration:
         """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``.
 
-        ``arm`` is the covariance (6, 6) of the tracked pose about the image centre, in image axes, if it is known.
+        ``time`` (ns) is when it showed what it shows. ``arm`` is the covariance (6, 6) of the tracked pose about the
+        image centre, in image axes, if it is known.
         """
         began = perf_counter()
-        prior = self.motion @ tracked
-        expected = Belief(prior, expected_scale(arm, self.settings.organ))
-        proposed, beliefs = expected, [expected]
-        frame = self.mask * image * np.float32(1 / 255)
-        averaged = [level.average(frame) for level in self.levels]
-        visible = [level.visible(each) for level, each in zip(self.levels, averaged, strict=True)]
+        frame = Frame(image, self.mask, self.levels)
+        expected = self._expected(tracked, time, arm)
+        registration = self._follow(frame, tracked, expected) if self._fresh(time) else None
+        if registration is None or not self._as_usual(registration):
+            registration = self._search(frame, tracked, self._doubtful(expected, arm), time, began)
+        if self.temporal:
+            self._remember(registration, time)
+        return replace(registration, runtime=perf_counter() - began)
 
-        before, network_runtime = evaluate(self._tasks(averaged, visible, beliefs)[-1], prior), np.nan
-        if self.propose is not None and before.overlap > WORTH_A_LOOK:
-            proposed = self.propose(image, prior)
-            beliefs = [proposed.weakened(SAME_IMAGE), expected]
-            network_runtime = perf_counter() - began
-        tasks = self._tasks(averaged, visible, beliefs)
-        if self.correction:
-            found = search(tasks, hypotheses(beliefs, self.centre), self.settings)
-            image_covariance = pose_covariance(tasks[-2], found.best.pose)
-            covariance = posterior_covariance(image_covariance, found.best.pose, beliefs, self.centre)
-        else:
-            found = Found(evaluate(tasks[-1], proposed.pose), margin=1.0, iterations=0)
-            covariance = proposed.covariance
+    def motion_covariance(self, found: Registration) -> Array:
+        """Covariance (6, 6) of the motion found: a small motion about the `middle` of the volume, in its axes."""
+        shift = seen_from(self.middle - apply(found.registered, self.centre))
+        return shift @ turned_covariance(found.covariance, found.registered) @ shift.T
 
-        registered = found.best.pose
-        signals = self._signals(expected, found, covariance)
-        reason = judge(signals, self.settings.gate)
-        if self.temporal and reason is Reason.NONE:
-            self.motion = registered @ inverse(tracked)
-        runtime = perf_counter() - began
-        return Registration(
-            reason, tracked, prior, registered, covariance, before.lncc, signals, found.iterations, runtime,
-            network_runtime,
-        )  # fmt: skip
+    def predict(self, time: int) -> Prediction | None:
+        """Where the organ will be, or is, at a ``time`` (ns); None where that is not to be known. From any thread."""
+        with self._lock:
+            return self._predictor.predict(time)
+
+    def contradicts(self, image: NDArray[np.uint8], found: Registration) -> bool:
+        """Whether a search around a followed frame finds it a better place: it was on the wrong summit.
+
+        Takes as long as a search, but disturbs nobody: from any thread.
+        """
+        frame = Frame(image, self.mask, self.levels)
+        prior = Belief(found.registered, expected_scale(None, self.settings.organ))
+        tasks = self._tasks(frame, [prior])
+        better = search(tasks, hypotheses([prior], self.centre), self.settings, NEAR.starts, alone=True).best
+        apart = distance(better.pose, found.registered, self.centre) > APART * tasks[0].spacing
+        least = (1.0 + self.settings.gate.minimum_margin) * evaluate(tasks[-1], found.registered).score
+        return bool(apart and better.score > least)
+
+    def doubt(self) -> None:
+        """Search the next frame, whatever the last results said."""
+        self._in_doubt = True
 
     def reset(self) -> None:
-        """Forget the organ's motion."""
+        """Forget the organ's motion, and how the patient breathes."""
+        self._forget()
+        with self._lock:
+            self._predictor.reset()
+
+    def _forget(self) -> None:
         self.motion = np.eye(4)
+        self._known: int | None = None  # the time at which the motion was last found
+        self._missed = False  # since then, a frame was rejected
+        self._usual = np.nan  # LNCC of the last good frames
+        self._in_doubt = False
 
-    def _tasks(
-        self, averaged: Sequence[NDArray[np.float32]], visible: Sequence[NDArray[np.bool_]], beliefs: Sequence[Belief]
-    ) -> list[Task]:
-        weight = self.settings.belief_weight
-        levels = zip(self.levels, averaged, visible, strict=True)
-        return [on_level(level, frame, seen, self.centre, beliefs, weight) for level, frame, seen in levels]
+    # --- What is expected ---
 
-    def _signals(self, expected: Belief, found: Found, covariance: Array) -> Signals:
-        registered, prior = found.best.pose, expected.pose
-        return Signals(
+    def _expected(self, tracked: Array, time: int, arm: Array | None) -> Belief:
+        """The prior: where the organ is predicted to be. The longer ago it was seen, the less sure."""
+        if self._missed and self._known is not None and self._elapsed(time) > FORGOTTEN:
+            self._forget()
+        if self._known is None or not self.temporal:
+            return Belief(tracked, expected_scale(arm, self.settings.organ))
+        # What the arm is off by is in C already, and changes as slowly as the arm moves.
+        prediction, elapsed = self.predict(time), self._elapsed(time)
+        motion = self.motion if prediction is None else prediction.motion
+        return Belief(motion @ tracked, expected_scale(None, self.settings.organ, elapsed if elapsed > 0.0 else np.inf))
+
+    def _doubtful(self, expected: Belief, arm: Array | None) -> Belief:
+        """The same prior, as wide as if nothing were known of how long ago the organ was seen."""
+        return Belief(expected.pose, expected_scale(arm if self._known is None else None, self.settings.organ))
+
+    def _elapsed(self, time: int) -> float:
+        return (time - self._known) / 1e9
+
+    def _fresh(self, time: int) -> bool:
+        certain, self._in_doubt = not self._in_doubt, False
+        known = self.temporal and self.correction and certain and self._known is not None
+        return known and 0.0 < self._elapsed(time) <= FRESH
+
+    # --- How the frame is registered ---
+
+    def _follow(self, frame: Frame, tracked: Array, expected: Belief) -> Registration:
+        """A few steps from where the frame is expected."""
+        pose, iterations = expected.pose, 0
+        for number, limit in self.settings.follow:
+            task = self._task(frame, number, [expected])
+            best, tried = correct(task, pose, limit)
+            pose, iterations = best.pose, iterations + tried
+        before = evaluate(task, expected.pose).lncc
+        return self._registration(
+            frame, tracked, expected, [expected], Found(best, 1.0, iterations), before, followed=True
+        )
+
+    def _as_usual(self, found: Registration) -> bool:
+        """Whether a followed frame leaves no doubt."""
+        return found.accepted and found.signals.lncc > self._usual - UNLIKE
+
+    def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
+        """From many places around the prior and, with nothing to lose, from far away."""
+        beliefs, proposed, network_runtime = [expected], expected, np.nan
+        before = evaluate(self._task(frame, -1, beliefs), expected.pose)
+        if self.propose is not None and before.overlap > WORTH_A_LOOK:
+            proposed = self.propose(frame.image, expected.pose)
+            beliefs = [proposed.weakened(SAME_IMAGE), expected]
+            network_runtime = perf_counter() - began
+        if not self.correction:
+            found = Found(evaluate(self._task(frame, -1, beliefs), proposed.pose), margin=1.0, iterations=0)
+            result = self._registration(frame, tracked, expected, beliefs, found, before.lncc, proposed.covariance)
+            return replace(result, network_runtime=network_runtime)
+
+        result = self._searched(frame, tracked, expected, beliefs, NEAR, before.lncc)
+        if not result.accepted and (self._known is None or self._elapsed(time) > FRESH):
+            wide = Belief(expected.pose, self.settings.lost**2 * expected.scale)
+            far = self._searched(frame, tracked, wide, [*beliefs[:-1], wide], FAR, before.lncc)
+            result = far if far.accepted or _worth(far) > _worth(result) else result
+        return replace(result, network_runtime=network_runtime)
+
+    def _searched(
+        self, frame: Frame, tracked: Array, expected: Belief, beliefs: Sequence[Belief], reach: Reach, before: float
+    ) -> Registration:
+        starts = hypotheses(beliefs, self.centre, reach)
+        found = search(self._tasks(frame, beliefs), starts, self.settings, reach.starts)
+        return self._registration(frame, tracked, expected, beliefs, found, before, far=reach is FAR)
+
+    def _registration(
+        self,
+        frame: Frame,
+        tracked: Array,
+        expected: Belief,
+        beliefs: Sequence[Belief],
+        found: Found,
+        before: float,
+        covariance: Array | None = None,
+        followed: bool = False,
+        far: bool = False,
+    ) -> Registration:
+        """The result with all that the gate wants to know of it."""
+        pose = found.best.pose
+        if covariance is None:
+            image = pose_covariance(self._task(frame, -2, beliefs), pose)
+            covariance = posterior_covariance(image, pose, beliefs, self.centre)
+        signals = Signals(
             lncc=found.best.lncc,
             overlap=found.best.overlap,
             margin=found.margin,
             sigma=weakest_direction(covariance),
-            surprise=surprise(registered, expected, self.centre),
-            translation=float(np.linalg.norm(apply(registered, self.centre) - apply(prior, self.centre))),
-            rotation=float(np.degrees(geodesic_distance(registered[:3, :3], prior[:3, :3]))),
+            surprise=surprise(pose, expected, self.centre),
+            translation=float(np.linalg.norm(apply(pose, self.centre) - apply(expected.pose, self.centre))),
+            rotation=float(np.degrees(geodesic_distance(pose[:3, :3], expected.pose[:3, :3]))),
         )
+        gate = self.settings.gate
+        reason = judge(signals, gate.widened(self.settings.lost) if far else gate)
+        return Registration(
+            reason, tracked, expected.pose, pose, covariance, before, signals, found.iterations, 0.0, followed=followed
+        )
+
+    def _task(self, frame: Frame, number: int, beliefs: Sequence[Belief]) -> Task:
+        return frame.on_level(number, self.centre, beliefs, self.settings.belief_weight)
+
+    def _tasks(self, frame: Frame, beliefs: Sequence[Belief]) -> list[Task]:
+        return [self._task(frame, number, beliefs) for number in range(len(self.levels))]
+
+    # --- What is kept ---
+
+    def _remember(self, found: Registration, time: int) -> None:
+        self._missed = not found.accepted
+        if not found.accepted:
+            return
+        self.motion, self._known = found.motion, time
+        newest = found.signals.lncc
+        self._usual = newest if np.isnan(self._usual) else (1.0 - MEMORY) * self._usual + MEMORY * newest
+        with self._lock:
+            self._predictor.update(time, found.motion, self.motion_covariance(found))
+
+
+class Frame:
+    """One ``image`` (rows, columns), averaged for a level when that is first asked for."""
+
+    def __init__(self, image: NDArray[np.uint8], mask: NDArray[np.float32], levels: Sequence[Level]) -> None:
+        self.image = image
+        self._levels = levels
+        self._masked = mask * image * np.float32(1 / 255)
+        self._averaged: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+
+    def on_level(self, number: int, centre: Array, beliefs: Sequence[Belief], weight: float) -> Task:
+        """Put the frame to a level, counted as in a list."""
+        number %= len(self._levels)
+        level = self._levels[number]
+        if number not in self._averaged:
+            averaged = level.average(self._masked)
+            self._averaged[number] = averaged, level.visible(averaged)
+        return on_level(level, *self._averaged[number], centre, beliefs, weight)
+
+
+def _worth(found: Registration) -> float:
+    """By what two searches are compared, whatever each was told to expect."""
+    return found.signals.lncc * np.sqrt(found.signals.overlap)

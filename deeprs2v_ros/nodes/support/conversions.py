@@ -26,7 +26,7 @@ from sensor_msgs.msg import Image, JointState
 
 from deeprs2v_ros.arm.chain import Chain, LinkTransform
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, inverse, rigid
+from deeprs2v_ros.geometry import Array, inverse, rigid, turned_covariance
 
 METRES = 1e-3
 """One millimetre."""
@@ -99,16 +99,6 @@ def point_message(point: ArrayLike, frame: str, stamp: Stamp) -> PointStamped:
     message = PointStamped(point=Point(x=x, y=y, z=z))
     message.header.frame_id, message.header.stamp = frame, stamp
     return message
-
-
-def turned_covariance(covariance: Array, parent_from_frame: Array) -> Array:
-    """Covariance (6, 6) of a small motion along the axes of a frame, along the axes of its parent instead.
-
-    ``parent_from_frame`` (4, 4) gives the rotation: translations and rotation vectors turn alike. The point about which
-    the motion is taken stays the same.
-    """
-    both = np.kron(np.eye(2), parent_from_frame[:3, :3])
-    return both @ covariance @ both.T
 
 
 def covariance_message(covariance: Array) -> NDArray[np.float64]:

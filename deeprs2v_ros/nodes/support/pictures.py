@@ -14,8 +14,8 @@ from deeprs2v_ros.nodes.support.conversions import METRES, image_message, stamp_
 from deeprs2v_ros.nodes.support.frames import CORRECTED, IMAGE, TUMOR
 from deeprs2v_ros.nodes.support.overlay import Slicer, blend, draw_outline, point_in_image, refused
 from deeprs2v_ros.nodes.support.parameters import declare_positive
-from deeprs2v_ros.registration.supervisor import Verdict
-from deeprs2v_ros.registration.tracker import Registration
+from deeprs2v_ros.registration.guidance import Outcome
+from deeprs2v_ros.registration.preparation import Ready
 
 
 class Pictures:
@@ -23,25 +23,20 @@ class Pictures:
 
     def __init__(self, node: Node, pixel_size: tuple[float, float], buffer: Buffer) -> None:
         self._pixel_size, self._buffer = pixel_size, buffer
+        self._shown: Ready | None = None  # what the slicer is of
         self._radius = declare_positive(node, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
         self._slice = node.create_publisher(Image, "registration/slice", qos.IMAGES)
         self._blend = node.create_publisher(Image, "registration/blend", qos.IMAGES)
 
-    def publish(
-        self,
-        stamp: int,
-        frame: NDArray[np.uint8],
-        verdict: Verdict,
-        result: Registration | None,
-        slicer: Slicer | None,
-    ) -> None:
-        """Show what became of ``frame``. Only an accepted result is shown as right."""
+    def publish(self, outcome: Outcome) -> None:
+        """Show what became of an image, if there was one. Only an accepted result is shown as right."""
+        frame, verdict, result = outcome.image, outcome.verdict, outcome.result
         wanted = [publisher.get_subscription_count() > 0 for publisher in (self._slice, self._blend)]
-        if not any(wanted):
+        if frame is None or not any(wanted):
             return
-        time = stamp_message(stamp)
-        if verdict.accepted and result is not None and slicer is not None:
-            volume_slice = slicer.slice(result.registered)
+        time = stamp_message(outcome.arrival.stamp)
+        if verdict.accepted and result is not None and outcome.ready is not None:
+            volume_slice = self._slicer_of(outcome.ready).slice(result.registered)
             picture = blend(frame, volume_slice)
             tumour = _tumour(self._buffer)
             if tumour is not None:
@@ -53,6 +48,12 @@ class Pictures:
             self._slice.publish(image_message(volume_slice, "mono8", IMAGE, time))
         if wanted[1]:
             self._blend.publish(image_message(picture, "rgb8", IMAGE, time))
+
+    def _slicer_of(self, ready: Ready) -> Slicer:
+        if self._shown is not ready:
+            self._shown = ready
+            self._slicer = Slicer(ready.tracker.levels[-1].volume, ready.mask, self._pixel_size)
+        return self._slicer
 
 
 def _tumour(buffer: Buffer) -> NDArray[np.float64] | None:

@@ -2,57 +2,49 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from tf2_ros import Buffer, TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
-from deeprs2v_ros.geometry import Array, image_centre, inverse
+from deeprs2v_ros.geometry import Array, inverse
+from deeprs2v_ros.imaging.frames import ImageGeometry
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_messages
-from deeprs2v_ros.nodes.support.frames import CORRECTED, VOLUME
+from deeprs2v_ros.nodes.support.frames import CORRECTED, PREDICTED, VOLUME
 from deeprs2v_ros.nodes.support.parameters import digest
 from deeprs2v_ros.nodes.support.pictures import Pictures
-from deeprs2v_ros.nodes.support.preparation import Ready
-from deeprs2v_ros.nodes.support.scene import ImageGeometry
-from deeprs2v_ros.nodes.support.status import Provenance, Timing, status_message
-from deeprs2v_ros.registration.supervisor import Verdict
-from deeprs2v_ros.registration.tracker import Registration
+from deeprs2v_ros.nodes.support.status import status_message
+from deeprs2v_ros.registration.guidance import Moment, Outcome
+from deeprs2v_ros.registration.supervisor import State
 
 
 class Results:
     """Says of one image after the other what became of it. Made after all parameters of the ``node`` are declared."""
 
     def __init__(self, node: Node, images: ImageGeometry, buffer: Buffer) -> None:
-        self._clock = node.get_clock()
-        self._centre = image_centre(images.shape, images.image_from_pixel)
+        self._clock, self._centre = node.get_clock(), images.centre
         self._pictures = Pictures(node, images.pixel_size, buffer)
         self._broadcaster = TransformBroadcaster(node)
         self._status = node.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
         self._configuration = f"parameters {digest(node)}"
 
-    def announce(
-        self,
-        timing: Timing,
-        verdict: Verdict,
-        ready: Ready | None,
-        image: NDArray[np.uint8] | None = None,
-        tracked: Array | None = None,
-        result: Registration | None = None,
-    ) -> None:
-        """Broadcast what may be believed, say so, then show it.
-
-        ``ready`` is what the image was or would have been registered with; ``image`` (rows, columns), ``tracked``
-        (volume_from_image, 4x4 mm) and ``result`` are there as far as things went.
-        """
-        if verdict.broadcast is not None:
-            place = LinkTransform(VOLUME, CORRECTED, inverse(verdict.broadcast))
-            self._broadcaster.sendTransform(transform_messages([place], stamp_message(timing.shown)))
-        provenance = Provenance(*(("", "") if ready is None else (ready.source, ready.weights)), self._configuration)
-        message = status_message(timing, verdict, tracked, result, self._centre, provenance)
-        message.latency_published = timing.since_stamp(self._clock.now().nanoseconds)
+    def announce(self, outcome: Outcome) -> None:
+        """Broadcast what may be believed, say so, then show it."""
+        verdict = outcome.verdict
+        looked_at = outcome.image is not None and (verdict.accepted or verdict.state is State.HOLDING)
+        if looked_at and verdict.held is not None:
+            self._broadcast(CORRECTED, verdict.held.motion, outcome.arrival.shown)
+        message = status_message(outcome, self._centre, self._configuration)
+        message.latency_published = (self._clock.now().nanoseconds - outcome.arrival.stamp) / 1e9
         self._status.publish(message)
-        if image is not None:
-            self._pictures.publish(timing.stamp, image, verdict, result, None if ready is None else ready.slicer)
+        self._pictures.publish(outcome)
+
+    def predict(self, moment: Moment, time: int) -> None:
+        """Broadcast where the organ is at ``time`` (ns), if that is known."""
+        if moment.predicted is not None:
+            self._broadcast(PREDICTED, moment.predicted.motion, time)
+
+    def _broadcast(self, child: str, motion: Array, time: int) -> None:
+        place = LinkTransform(VOLUME, child, inverse(motion))
+        self._broadcaster.sendTransform(transform_messages([place], stamp_message(time)))

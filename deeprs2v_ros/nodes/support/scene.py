@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from deeprs2v_ros.arm.description import Arm, read_arm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, image_centre, rigid, split_pixel_transform
+from deeprs2v_ros.imaging.frames import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.sequence import read_sequence
 from deeprs2v_ros.nodes.support.conversions import METRES
@@ -33,20 +34,6 @@ YAW_DEG = -40.0
 """Of the simulated view: between transverse (0) and sagittal (-90), as usual under the ribs."""
 SAME_PIXEL = 0.05
 """Pixels by which a scene's face may differ from the parameter."""
-
-
-@dataclass(frozen=True)
-class ImageGeometry:
-    """Images of ``shape`` (rows, columns) and ``pixel_size`` (x, y) mm, with the probe's ``face`` at a pixel (u, v)."""
-
-    shape: tuple[int, int]
-    pixel_size: tuple[float, float]
-    face: tuple[float, float] | None
-
-    @property
-    def image_from_pixel(self) -> Array:
-        """The pixel size, as a 4x4 (mm)."""
-        return np.diag([*self.pixel_size, 1.0, 1.0])
 
 
 def declare_images(node: Node) -> ImageGeometry:

@@ -1,92 +1,56 @@
-"""The status message of one image: what was found, how sure it is, how long it took, and with what."""
+"""The status message of one image: what was found, what is on TF, how sure all of it is, how long it took, with what."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion
 
-from deeprs2v_ros.geometry import Array, apply, geodesic_distance
+from deeprs2v_ros.geometry import Array, apply, geodesic_distance, turned_covariance
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support.conversions import covariance_message, pose_message, stamp_message, turned_covariance
+from deeprs2v_ros.nodes.support.conversions import METRES, covariance_message, pose_message, stamp_message
 from deeprs2v_ros.nodes.support.frames import VOLUME
-from deeprs2v_ros.registration.supervisor import Verdict
+from deeprs2v_ros.registration.guidance import Outcome
 from deeprs2v_ros.registration.tracker import Registration
 
 UNKNOWN_COVARIANCE = np.full(36, math.nan)
 
-
-@dataclass
-class Timing:
-    """When each stage of one image ended, in nanoseconds on the node's clock; None if it never ran.
-
-    ``stamp`` is the image's own, ``shown`` when that which it shows was there: the time of all its transforms.
-    """
-
-    stamp: int
-    shown: int
-    received: int
-    transform: int | None = None
-    correction: int | None = None
-
-    def since_stamp(self, time: int | None) -> float:
-        """Seconds from the image's stamp to ``time``, NaN for None."""
-        return math.nan if time is None else (time - self.stamp) / 1e9
+_EVIDENCE = ("prior_distance_mm", "prior_distance_deg", "lncc_before", "lncc_after", "overlap")
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Name and SHA-256 of what was used."""
-
-    volume: str
-    weights: str
-    configuration: str
-
-
-def status_message(
-    timing: Timing,
-    verdict: Verdict,
-    tracked: Array | None,
-    result: Registration | None,
-    centre: Array,
-    provenance: Provenance,
-) -> RegistrationStatus:
-    """Everything about one image but `latency_published`.
-
-    ``tracked`` is volume_from_image (4, 4) mm if the transform was there, ``result`` the registration if it ran,
-    ``centre`` (3,) the image centre in the image frame.
-    """
+def status_message(outcome: Outcome, centre: Array, configuration: str) -> RegistrationStatus:
+    """Everything about one image but `latency_published`; ``centre`` (3,) is the image centre in the image frame."""
     message = RegistrationStatus()
-    message.header.frame_id, message.header.stamp = VOLUME, stamp_message(timing.stamp)
+    verdict, arrival = outcome.verdict, outcome.arrival
+    message.header.frame_id, message.header.stamp = VOLUME, stamp_message(arrival.stamp)
     message.state, message.accepted, message.reason = int(verdict.state), verdict.accepted, verdict.reason
-    message.covariance = UNKNOWN_COVARIANCE
-    message.tracked_pose = message.pose = _no_pose() if tracked is None else pose_message(tracked)
-    message.organ_motion.orientation.w = message.correction.orientation.w = 1.0
-    evidence = ("prior_distance_mm", "prior_distance_deg", "lncc_before", "lncc_after", "overlap")
-    for name in evidence:
-        setattr(message, name, math.nan)
-    if result is not None:
-        _fill_in(message, result, centre)
-    if verdict.covariance is not None:
-        message.covariance = covariance_message(verdict.covariance)
-    message.latency_received = timing.since_stamp(timing.received)
-    message.latency_transform = timing.since_stamp(timing.transform)
-    message.latency_correction = message.latency_network = timing.since_stamp(timing.correction)
-    message.latency_network -= math.nan if result is None else result.runtime - result.network_runtime
+    _fill_in_result(message, outcome, centre)
+    _fill_in_motions(message, outcome)
+
+    def since_stamp(time: int | None) -> float:
+        return math.nan if time is None else (time - arrival.stamp) / 1e9
+
+    message.latency_received = since_stamp(arrival.received)
+    message.latency_transform = since_stamp(outcome.located)
+    message.latency_correction = message.latency_network = since_stamp(outcome.concluded)
+    message.latency_network -= math.nan if outcome.result is None else _after_network(outcome.result)
     message.correction_age = math.nan if verdict.age is None else verdict.age
-    message.volume, message.weights = provenance.volume, provenance.weights
-    message.configuration = provenance.configuration
+    if outcome.ready is not None:
+        message.volume, message.weights = outcome.ready.source, outcome.ready.weights
+    message.configuration = configuration
     return message
 
 
-def _no_pose() -> Pose:
-    nan = math.nan
-    return Pose(position=Point(x=nan, y=nan, z=nan), orientation=Quaternion(x=nan, y=nan, z=nan, w=nan))
-
-
-def _fill_in(message: RegistrationStatus, result: Registration, centre: Array) -> None:
+def _fill_in_result(message: RegistrationStatus, outcome: Outcome, centre: Array) -> None:
+    tracked, result = outcome.tracked, outcome.result
+    message.tracked_pose = message.pose = _no_pose() if tracked is None else pose_message(tracked)
+    message.covariance = UNKNOWN_COVARIANCE
+    message.organ_motion.orientation.w = message.correction.orientation.w = 1.0
+    for name in _EVIDENCE:
+        setattr(message, name, math.nan)
+    if result is None:
+        return
     message.pose = pose_message(result.registered)
     message.organ_motion = pose_message(result.motion)
     message.correction = pose_message(result.correction)
@@ -97,3 +61,34 @@ def _fill_in(message: RegistrationStatus, result: Registration, centre: Array) -
     message.lncc_after = float(result.signals.lncc)
     message.overlap = float(result.signals.overlap)
     message.iterations = int(result.iterations)
+    message.followed = result.followed
+
+
+def _fill_in_motions(message: RegistrationStatus, outcome: Outcome) -> None:
+    """What is on TF now, and what is predicted."""
+    held, predicted = outcome.verdict.held, outcome.predicted
+    message.broadcast_motion, message.broadcast_age = _no_pose(), math.nan
+    message.broadcast_covariance = message.predicted_covariance = UNKNOWN_COVARIANCE
+    message.predicted_motion = _no_pose()
+    message.predicted_horizon = message.predicted_error_mm = math.nan
+    message.middle = Point(x=math.nan, y=math.nan, z=math.nan)
+    if outcome.ready is not None:
+        x, y, z = (METRES * outcome.ready.tracker.middle).tolist()
+        message.middle = Point(x=x, y=y, z=z)
+    if held is not None:
+        message.broadcast_motion, message.broadcast_age = pose_message(held.motion), held.age
+        message.broadcast_covariance = covariance_message(held.covariance)
+    if predicted is not None:
+        message.predicted_motion = pose_message(predicted.motion)
+        message.predicted_covariance = covariance_message(predicted.covariance)
+        message.predicted_horizon, message.predicted_error_mm = predicted.horizon, predicted.recent_error
+
+
+def _after_network(result: Registration) -> float:
+    """Seconds from the network's answer to the end."""
+    return result.runtime - result.network_runtime
+
+
+def _no_pose() -> Pose:
+    nan = math.nan
+    return Pose(position=Point(x=nan, y=nan, z=nan), orientation=Quaternion(x=nan, y=nan, z=nan, w=nan))

@@ -1,6 +1,6 @@
 """What has to be there before an image can be registered: the volume, the valid area, and compiled code.
 
-Reading, smoothing and compiling take seconds, so they run in a thread while images go on coming in.
+Reading and smoothing take a second or two, so they run in the background while images go on coming in.
 """
 
 from __future__ import annotations
@@ -8,20 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprs2v_ros.geometry import Array, apply, image_centre, rigid
+from deeprs2v_ros.geometry import image_centre, rigid
+from deeprs2v_ros.imaging.frames import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask
-from deeprs2v_ros.imaging.volume import Volume, read_volume
-from deeprs2v_ros.nodes.support.overlay import Slicer
-from deeprs2v_ros.nodes.support.scene import ImageGeometry
+from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.registration.arrivals import Refusal
-from deeprs2v_ros.registration.methods import make_tracker, weights_file
+from deeprs2v_ros.registration.methods import METHODS, make_tracker, weights_file
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.tracker import Tracker
 
@@ -38,13 +37,21 @@ class Recipe:
     device: str = "cpu"
     temporal: bool = True
 
+    @classmethod
+    def usual(cls, method: str) -> Recipe:
+        """``method`` with its own gate and weights."""
+        return cls(method, RegistrationSettings(gate=METHODS[method].gate))
+
 
 @dataclass(frozen=True)
 class Ready:
-    """All that one volume needs; ``source`` and ``weights``, if a network has any, are the files' names and SHA-256."""
+    """All that one volume needs; ``source`` and ``weights``, if a network has any, are the files' names and SHA-256.
 
-    tracker: Tracker
-    slicer: Slicer
+    ``mask`` (rows, columns) is the valid area of the images.
+    """
+
+    tracker: Tracker = field(repr=False)
+    mask: NDArray[np.bool_] = field(repr=False)
     source: str
     weights: str
 
@@ -58,14 +65,14 @@ class Preparation:
 
     def __init__(
         self,
-        executor: Executor,
+        background: Executor,
         images: ImageGeometry,
         mask: NDArray[np.bool_] | None,
         mask_frames: int,
         recipe: Recipe,
         report: Callable[[BaseException], None],
     ) -> None:
-        self._executor, self._images = executor, images
+        self._background, self._images = background, images
         self._mask, self._mask_frames = mask, mask_frames
         self._recipe, self._report = recipe, report
         self._frames: list[NDArray[np.uint8]] = []
@@ -77,17 +84,18 @@ class Preparation:
     def use_volume(self, path: str) -> None:
         """Take another volume, whatever was prepared before."""
         self._path, self._loading, self.ready = path, None, None
+        self._load()
 
     def advance(self, image: NDArray[np.uint8]) -> Refusal:
         """Go on with one more ``image``. Refusal.NONE once everything is there, else what is missing."""
         if self.ready is not None:
             return Refusal.NONE
         if self._mask is None:
-            return self._find_mask(image)
+            self._find_mask(image)
+        if self._mask is None:
+            return Refusal.FINDING_MASK
         if not self._path:
             return Refusal.NO_VOLUME
-        if self._loading is None:
-            self._loading = self._executor.submit(self._load, self._path, self._mask)
         if not self._loading.done():
             return Refusal.STARTING
         self.ready = self._outcome(self._loading)
@@ -97,16 +105,22 @@ class Preparation:
             return Refusal.NO_VOLUME
         return Refusal.NONE
 
-    def _find_mask(self, image: NDArray[np.uint8]) -> Refusal:
+    def _find_mask(self, image: NDArray[np.uint8]) -> None:
         if self._finding is None:
             self._frames.append(image)
-            if len(self._frames) >= self._mask_frames:
-                self._finding = self._executor.submit(find_mask, np.stack(self._frames))
-                self._frames = []
-        elif self._finding.done():
+            if len(self._frames) < self._mask_frames:
+                return
+            self._finding = self._background.submit(find_mask, np.stack(self._frames))
+            self._frames = []
+        if self._finding.done():
             self._mask = self._outcome(self._finding)
             self._finding = None
-        return Refusal.FINDING_MASK
+            self._load()
+
+    def _load(self) -> None:
+        """Begin with what the last volume needs, if there is one and the valid area is known."""
+        if self._path and self._mask is not None:
+            self._loading = self._background.submit(prepare, self._path, self._images, self._mask, self._recipe)
 
     def _outcome(self, future: Future[Outcome]) -> Outcome | None:
         error = future.exception()
@@ -115,25 +129,23 @@ class Preparation:
         self._report(error)
         return None
 
-    def _load(self, path: str, mask: NDArray[np.bool_]) -> Ready:
-        volume = read_volume(path)
-        image_from_pixel, recipe = self._images.image_from_pixel, self._recipe
-        tracker = make_tracker(
-            recipe.method, volume, mask, image_from_pixel, recipe.temporal, recipe.settings, recipe.weights or None,
-            recipe.device,
-        )  # fmt: skip
-        weights = weights_file(recipe.method, recipe.weights or None)
-        slicer = Slicer(tracker.levels[-1].volume, mask, self._images.pixel_size)
-        amid = rigid(translation=_middle(volume) - image_centre(mask.shape, image_from_pixel))
-        tracker.register_frame(np.zeros(mask.shape, np.uint8), amid)  # compiles what is compiled
-        tracker.reset()
-        slicer.slice(amid)
-        return Ready(tracker, slicer, _name_and_digest(Path(path)), _name_and_digest(weights) if weights else "")
+
+def prepare(path: str | Path, images: ImageGeometry, mask: NDArray[np.bool_], recipe: Recipe) -> Ready:
+    """A tracker for the volume at ``path`` that has compiled, or read from the cache, what it needs.
+
+    Raises InputError for a file that is no volume, and as `make_tracker` does.
+    """
+    volume = read_volume(path)
+    tracker = make_tracker(
+        recipe.method, volume, mask, images.image_from_pixel, recipe.temporal, recipe.settings, recipe.weights or None,
+        recipe.device,
+    )  # fmt: skip
+    weights = weights_file(recipe.method, recipe.weights or None)
+    amid = rigid(translation=tracker.middle - image_centre(mask.shape, images.image_from_pixel))
+    tracker.register_frame(np.zeros(mask.shape, np.uint8), amid)
+    tracker.reset()
+    return Ready(tracker, mask, _name_and_digest(Path(path)), _name_and_digest(weights) if weights else "")
 
 
 def _name_and_digest(path: Path) -> str:
     return f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def _middle(volume: Volume) -> Array:
-    return apply(volume.volume_from_voxel, (np.array(volume.size) - 1) / 2.0)

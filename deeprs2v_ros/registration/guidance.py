@@ -1,0 +1,307 @@
+"""The whole method over time: from each image that arrives to what may be shown at any moment.
+
+    receive    an image arrives: is its stamp one to be believed?
+    on_image   its turn has come: register it, judge it, and let the supervisor decide what it changes
+    at         what is true now: the state, the correction that is held, and where the organ is predicted to be
+
+A node feeds it topics, `deeprs2v replay` a bag, tests feed it faults; none of them decides anything. Times are whole
+nanoseconds on a clock that is handed in. `on_image` is for one thread, everything else may be called from any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.registration.arrivals import Freeze, FreezeCheck, Refusal, StampCheck
+from deeprs2v_ros.registration.prediction import Prediction
+from deeprs2v_ros.registration.preparation import Preparation, Ready, Recipe
+from deeprs2v_ros.registration.supervisor import Held, State, Supervisor, SupervisorSettings, Verdict
+from deeprs2v_ros.registration.tracker import Registration, Tracker
+
+CONTRADICTED = "CONTRADICTED"
+"""What is logged when a second look finds a frame a better place than the one it was followed to."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """``now`` is the time of the stamps, which may jump or stand still; ``steady`` only ever goes on. Both in ns."""
+
+    now: Callable[[], int]
+    steady: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class GuidanceSettings:
+    """What is asked of images beyond the registration itself. Times in s."""
+
+    trust: SupervisorSettings = field(default_factory=SupervisorSettings)
+    mask_frames: int = 10
+    """Images from which the valid area is found, if it is not given."""
+    image_time_offset: float = 0.0
+    """By how much images are stamped late: what an image stamped t shows was there at t less this."""
+    future_tolerance: float = 0.1
+    """How far a stamp may lie in the future."""
+    frozen_distance: float = 2.0
+    """mm that the plane may move while the picture stands still; 0: the same picture is a new one each time."""
+    image_timeout: float = 1.0
+    """How long without a usable image is too long."""
+    check_period: float = 1.0
+    """How often a frame that was followed is searched as well, in the background; 0: never."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image that has arrived: its ``stamp``, the time that it has ``shown``, when it was ``received``, all in ns.
+
+    ``refusal`` says why it is not to be looked at, ``epoch`` which volume and which run of the clock it belongs to.
+    """
+
+    stamp: int
+    shown: int
+    received: int
+    epoch: int
+    refusal: Refusal = Refusal.NONE
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image: the ``verdict``, and what was found out about it as far as things went.
+
+    ``tracked`` is X (4, 4) mm, ``result`` the registration; ``located`` and ``concluded`` are when they were there, in
+    ns. ``predicted`` is where the organ is predicted to be at ``time``, when all this was said; ``ready`` is what the
+    image was or would have been registered with.
+    """
+
+    arrival: Arrival
+    verdict: Verdict
+    time: int
+    ready: Ready | None
+    predicted: Prediction | None = None
+    image: NDArray[np.uint8] | None = None
+    tracked: Array | None = None
+    located: int | None = None
+    result: Registration | None = None
+    concluded: int | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What is true at a moment: the state, what is on TF, and the prediction for it, where they exist."""
+
+    state: State
+    held: Held | None
+    predicted: Prediction | None
+
+
+class Guidance:
+    """The live pipeline for ``images`` with a valid area ``mask`` (rows, columns; None: found from them).
+
+    ``background`` runs what nobody waits for: loading a volume, second looks. ``log`` is told, in a line each, what a
+    user should know.
+    """
+
+    def __init__(
+        self,
+        images: ImageGeometry,
+        mask: NDArray[np.bool_] | None,
+        recipe: Recipe,
+        settings: GuidanceSettings,
+        clock: Clock,
+        background: Executor,
+        log: Callable[[str], None],
+    ) -> None:
+        self._settings, self._clock, self._background, self._log = settings, clock, background, log
+        self._shape, self._offset = images.shape, round(1e9 * settings.image_time_offset)
+        self._supervisor = Supervisor(settings.trust)
+        self._stamps = StampCheck(round(1e9 * settings.future_tolerance))
+        self._freeze = FreezeCheck(settings.frozen_distance, images.centre)
+        self._preparation = Preparation(background, images, mask, settings.mask_frames, recipe, self._on_failure)
+        self._lock = Lock()
+        self._epoch, self._over = 0, Refusal.NONE  # how often everything started over, and why it did the last time
+        self._tracker_epoch = 0
+        self._usable, self._stale = clock.steady(), False
+        self._check: Future[None] | None = None
+        self._checked = 0
+
+    # --- What happens ---
+
+    def on_volume(self, path: str) -> None:
+        """Another volume is to be used from now on."""
+        with self._lock:
+            self._start_over(Refusal.NEW_VOLUME)
+            self._preparation.use_volume(path)
+
+    def on_jump(self) -> None:
+        """The clock has jumped back: nothing of before it counts."""
+        with self._lock:
+            self._start_over(Refusal.CLOCK_JUMP)
+
+    def receive(self, stamp: int) -> Arrival:
+        """An image with ``stamp`` has arrived. One that is refused changes nothing, and needs only its `aside`."""
+        now = self._clock.now()
+        with self._lock:
+            return Arrival(stamp, stamp - self._offset, now, self._epoch, self._stamps.judge(stamp, now))
+
+    def aside(self, arrival: Arrival, refusal: Refusal | None = None) -> Outcome:
+        """An image that is not looked at, because of its stamp or for the reason given."""
+        now = self._clock.now()
+        with self._lock:
+            verdict = self._supervisor.aside(now, (refusal or arrival.refusal).value)
+            return Outcome(arrival, verdict, now, self._preparation.ready, self._predicted(verdict.state, now))
+
+    def refuse(self, arrival: Arrival, refusal: Refusal) -> Outcome:
+        """An image that cannot be used, for a reason found outside: its pixels cannot be read."""
+        return self._conclude(arrival, refusal)
+
+    def on_image(
+        self,
+        arrival: Arrival,
+        image: NDArray[np.uint8],
+        locate: Callable[[int], Array | None],
+        arm: Array | None = None,
+    ) -> Outcome:
+        """Register ``image`` (rows, columns), as far as that is possible.
+
+        ``locate`` gives X, volume_from_image (4, 4) mm, at the time that the image shows, and at no other; None if the
+        arm has not said it. ``arm`` is the covariance (6, 6) of X about the image centre, in image axes, if known.
+        """
+        if image.shape != self._shape:
+            self._log(f"an image of {image.shape} pixels, not {self._shape}")
+            return self._conclude(arrival, Refusal.WRONG_SIZE)
+        with self._lock:
+            missing = self._preparation.advance(image)
+            ready = self._preparation.ready
+            self._see()
+        if missing or ready is None:
+            return self._conclude(arrival, missing, image)
+        tracked = locate(arrival.shown)
+        if tracked is None:
+            return self._conclude(arrival, Refusal.NO_TRANSFORM, image)
+        located = self._clock.now()
+        frozen = self._first_look(arrival, image, tracked, ready.tracker)
+        if frozen is not Freeze.NONE:
+            return self._conclude(arrival, Refusal.FROZEN, image, tracked, located, still=frozen is Freeze.STILL)
+        try:
+            result = ready.tracker.register_frame(image, tracked, arrival.shown, arm)
+        except Exception as error:  # whatever it was, nothing may be shown as right any more
+            self.fault(error)
+            return self._conclude(arrival, Refusal.NONE, image, tracked, located)
+        outcome = self._conclude(arrival, Refusal.NONE, image, tracked, located, result)
+        self._look_again(outcome, ready.tracker)
+        return outcome
+
+    def watch(self) -> Outcome | None:
+        """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be asked often."""
+        with self._lock:
+            late = self._clock.steady() - self._usable > round(1e9 * self._settings.image_timeout)
+            if self._stale or not late:
+                return None
+            self._stale = True
+            self._supervisor.distrust()
+        self._log(f"no usable images for {self._settings.image_timeout:g} s")
+        now = self._clock.now()
+        return self.aside(Arrival(now, now, now, self._epoch), Refusal.IMAGE_STALE)
+
+    def fault(self, error: BaseException) -> None:
+        """Latch a fault."""
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self._log(f"FAULT: {reason}")
+        self._supervisor.fault(reason)
+
+    # --- What is true ---
+
+    def at(self, time: int) -> Moment:
+        """What is true at ``time``, now or soon: asked for at any rate."""
+        with self._lock:
+            state = self._supervisor.state(time)
+            return Moment(state, self._supervisor.held(time), self._predicted(state, time))
+
+    def _predicted(self, state: State, time: int) -> Prediction | None:
+        ready = self._preparation.ready
+        known = ready is not None and state in (State.TRACKING, State.HOLDING)
+        return ready.tracker.predict(time) if known else None
+
+    # --- Steps ---
+
+    def _first_look(self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, tracker: Tracker) -> Freeze:
+        """Begin with an image: whether it is a new picture at all."""
+        with self._lock:
+            if self._tracker_epoch != self._epoch:  # only here is nobody at work with it
+                tracker.reset()
+                self._tracker_epoch = self._epoch
+            if arrival.epoch == self._epoch:
+                self._supervisor.initialise()
+            return self._freeze.judge(image, tracked)
+
+    def _conclude(
+        self,
+        arrival: Arrival,
+        refusal: Refusal,
+        image: NDArray[np.uint8] | None = None,
+        tracked: Array | None = None,
+        located: int | None = None,
+        result: Registration | None = None,
+        still: bool = False,
+    ) -> Outcome:
+        """What an image changes: nothing at all if meanwhile everything has started over, or if it is no new one."""
+        now = self._clock.now()
+        supervisor = self._supervisor
+        with self._lock:
+            if arrival.epoch != self._epoch:
+                verdict, result = supervisor.aside(now, self._over.value), None
+            elif still:
+                verdict = supervisor.aside(now, refusal.value)
+            elif result is None or not result.accepted:
+                verdict = supervisor.bad(now, (refusal if result is None else result.reason).value)
+            else:
+                covariance = self._preparation.ready.tracker.motion_covariance(result)
+                verdict = supervisor.good(arrival.stamp, now, result.motion, covariance)
+            predicted = self._predicted(verdict.state, now)
+            ready = self._preparation.ready
+        concluded = None if result is None else now
+        return Outcome(arrival, verdict, now, ready, predicted, image, tracked, located, result, concluded)
+
+    def _look_again(self, outcome: Outcome, tracker: Tracker) -> None:
+        """Now and then, search a frame that was followed: nobody waits for it, and a wrong summit is found out."""
+        result, time = outcome.result, outcome.arrival.shown
+        due = 0.0 < round(1e9 * self._settings.check_period) <= abs(time - self._checked)
+        if not due or result is None or not result.followed or (self._check and not self._check.done()):
+            return
+        self._checked = time
+        self._check = self._background.submit(self._compare, outcome, tracker)
+
+    def _compare(self, outcome: Outcome, tracker: Tracker) -> None:
+        if not tracker.contradicts(outcome.image, outcome.result):
+            return
+        with self._lock:
+            if outcome.arrival.epoch == self._epoch:
+                tracker.doubt()
+                self._supervisor.distrust()
+        self._log(f"{CONTRADICTED}: an image was followed to the wrong place; starting over")
+
+    def _start_over(self, reason: Refusal) -> None:
+        self._epoch += 1
+        self._over = reason
+        self._supervisor.reset()
+        self._stamps.reset()
+        self._freeze.reset()
+
+    def _see(self) -> None:
+        """A usable image has come."""
+        self._usable, self._stale = self._clock.steady(), False
+
+    def _on_failure(self, error: BaseException) -> None:
+        """A volume or a mask that cannot be had: bad input is said, everything else is a fault."""
+        if isinstance(error, InputError):
+            self._log(str(error))
+        else:
+            self.fault(error)
