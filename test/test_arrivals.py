@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deeprs2v_ros.geometry import from_motion
-from deeprs2v_ros.registration.arrivals import FreezeCheck, Refusal, StampCheck
+from deeprs2v_ros.registration.arrivals import Freeze, FreezeCheck, Refusal, StampCheck
 
 SECOND = 1_000_000_000
 NOW = 1_763_800_000 * SECOND
@@ -40,20 +40,22 @@ def test_stamps_start_over_after_a_jump(stamps):
     assert not stamps.judge(NOW - 100 * SECOND, NOW - 100 * SECOND)
 
 
-def test_picture_that_stands_while_the_probe_moves_is_frozen():
+def test_a_picture_that_stands_is_frozen_and_it_is_said_whether_the_probe_moved():
     check = FreezeCheck(2.0, np.zeros(3))
-    poses = [from_motion([step, 0, 0, 0, 0, 0]) for step in (0.0, 1.0, 1.9, 2.1)]
-    assert [check.frozen(PICTURE.copy(), pose) for pose in poses] == [False, False, False, True]
-    assert not check.frozen(PICTURE + 1, poses[3])
+    poses = [from_motion([x, 0, 0, 0, 0, 0]) for x in (0.0, 0.0, 1.9, 2.1)]
+    assert [check.judge(PICTURE.copy(), pose) for pose in poses] == [
+        Freeze.NONE, Freeze.STILL, Freeze.STILL, Freeze.MOVED
+    ]  # fmt: skip
+    assert check.judge(PICTURE + 1, poses[-1]) is Freeze.NONE
 
 
 def test_turning_the_probe_counts_as_moving():
     check = FreezeCheck(2.0, np.zeros(3))
-    assert not check.frozen(PICTURE, np.eye(4))
-    assert check.frozen(PICTURE, from_motion([0, 0, 0, 0, np.radians(5.0), 0]))
+    assert check.judge(PICTURE, np.eye(4)) is Freeze.NONE
+    turned = from_motion([0, 0, 0, 0, np.radians(5.0), 0])
+    assert check.judge(PICTURE, turned) is Freeze.MOVED
 
 
 def test_freeze_check_can_be_turned_off():
     check = FreezeCheck(0.0, np.zeros(3))
-    assert not check.frozen(PICTURE, np.eye(4))
-    assert not check.frozen(PICTURE, from_motion([100, 0, 0, 0, 0, 0]))
+    assert all(check.judge(PICTURE, pose) is Freeze.NONE for pose in (np.eye(4), from_motion([90, 0, 0, 0, 0, 0])))

@@ -226,7 +226,3 @@ def normal_equations(gradient, by_pixel, curvature, mask, x, y):  # noqa: ANN001
         for j in range(i):
             second[j, i] = second[i, j]
     return first, second
-
-
-def screen(task, poses):
-    return np.array(list(WORKERS.map(lambda pose: evaluate(task, pose).score, poses)))

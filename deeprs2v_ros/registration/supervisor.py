@@ -100,7 +100,7 @@ class Supervisor:
         if self._last is None:
             return State.INITIALISING if self._initialised else State.WAITING
         if self._expired(now):
-            return State.INITIALISING if self._good else State.LOST
+            return State.INITIALISING if self._doubted and self._good else State.LOST
         return State.HOLDING if self._doubted else State.TRACKING
 
     def held(self, now: int) -> Held | None:

@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image, JointState
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import about, apply, from_motion, inverse, rigid, to_motion
+from deeprs2v_ros.geometry import about, apply, from_motion, inverse, rigid, to_motion, turned_covariance
 from deeprs2v_ros.nodes.support import conversions as c
 from deeprs2v_ros.resources import resource
 
@@ -65,7 +65,7 @@ def test_covariance_turns_and_scales_like_samples_do():
     ]
     expected = np.cov(np.array(seen).T) * np.outer([1e-3] * 3 + [1.0] * 3, [1e-3] * 3 + [1.0] * 3)
     covariance = np.cov(motions[:4000].T)
-    message = np.reshape(c.covariance_message(c.turned_covariance(covariance, POSE)), (6, 6))
+    message = np.reshape(c.covariance_message(turned_covariance(covariance, POSE)), (6, 6))
     assert message == pytest.approx(expected, rel=1e-3, abs=1e-3 * np.abs(expected).max())
 
 
