@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array, inverse
-from deeprs2v_ros.imaging.slicing import interpolate_plane
+from deeprs2v_ros.imaging.packing import PackedVolume
 from deeprs2v_ros.registration.belief import TAIL, Belief
+from deeprs2v_ros.registration.cells import Cells, in_cells
+from deeprs2v_ros.registration.kernel import compare, curvature, slope, workspace
 from deeprs2v_ros.registration.pyramid import Level
-from deeprs2v_ros.similarity import lncc_with_derivatives
 
 LEVER = 50.0
 """mm: the typical distance of a pixel from the image centre; there, one radian is LEVER millimetres."""
@@ -63,22 +64,16 @@ class Evaluation(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A frame on a level, for the compiled functions; x (columns,) and y (rows,) are mm from the image centre.
+    """A frame on a level, for the compiled functions; ``centre`` (3,) is the image centre in the image, mm.
 
     ``image_from_believed`` (n, 4, 4) are the inverses of the believed poses, ``precision`` (n, 6, 6) those of the
     covariances of a motion from them, ``weight`` what they count against LNCC; see `belief`.
     """
 
-    volume: NDArray[np.float32]
-    voxel_from_volume: Array
-    image_from_lattice: Array
-    mask: NDArray[np.bool_]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
+    volume: PackedVolume
+    cells: Cells
     centre: Array
-    window: int
     spacing: float
-    frame: NDArray[np.float32]
     image_from_believed: Array
     precision: Array
     weight: float
@@ -96,54 +91,74 @@ def on_level(
 
     Only where it is ``visible`` is it compared. ``weight`` is that of the ``beliefs`` for each mm between points.
     """
-    return Task(
-        level.volume.array,
-        level.volume.voxel_from_volume,
-        level.lattice.image_from_lattice,
-        visible,
-        level.lattice.x - np.float32(centre[0]),
-        level.lattice.y - np.float32(centre[1]),
-        centre,
-        level.window,
-        level.spacing,
-        frame,
-        np.stack([inverse(belief.pose) for belief in beliefs]),
-        np.stack([np.linalg.inv(belief.scale) for belief in beliefs]),
-        weight * level.spacing,
+    lattice = level.lattice
+    x, y = lattice.x - np.float32(centre[0]), lattice.y - np.float32(centre[1])
+    cells = in_cells(frame, visible, x, y, lattice.spacing, level.window)
+    task = Task(level.packed, cells, centre, level.spacing, np.empty((0, 4, 4)), np.empty((0, 6, 6)), 0.0)
+    return believing(task, beliefs, weight)
+
+
+def believing(task: Task, beliefs: Sequence[Belief], weight: float) -> Task:
+    """The same ``task`` with other ``beliefs``; ``weight`` is theirs for each mm between points."""
+    return task._replace(
+        image_from_believed=np.stack([inverse(belief.pose) for belief in beliefs]),
+        precision=np.stack([np.linalg.inv(belief.scale) for belief in beliefs]),
+        weight=weight * task.spacing,
     )
-
-
-@numba.njit(cache=True, nogil=True)
-def compare(task, pose):  # noqa: ANN001, ANN201 (compiled)
-    """Slice at ``pose`` (4x4 mm) and compare with the frame of a `Task`.
-
-    Returns LNCC, its gradient and curvature by each pixel of the slice, and the gradient and the mask of the slice.
-    """
-    voxel_from_image = task.voxel_from_volume @ pose
-    values, gradient, mask = interpolate_plane(
-        task.volume, voxel_from_image @ task.image_from_lattice, voxel_from_image[:3, :3], task.mask
-    )
-    lncc, by_pixel, by_pixel_twice = lncc_with_derivatives(task.frame, values, mask, task.window)
-    return lncc, by_pixel, by_pixel_twice, gradient, mask
 
 
 @numba.njit(cache=True, nogil=True)
 def evaluate(task, pose):  # noqa: ANN001, ANN201 (compiled)
     """The `Evaluation` of a ``pose`` (4x4 mm) for the frame of a `Task`."""
-    lncc, by_pixel, by_pixel_twice, gradient, mask = compare(task, pose)
-    first, second = normal_equations(gradient, by_pixel, by_pixel_twice, mask, task.x, task.y)
-    overlap = mask.sum() / max(task.mask.sum(), 1)
-    score = lncc * np.sqrt(overlap)
+    return _evaluate(task, pose, workspace(task.cells))
+
+
+@numba.njit(cache=True, nogil=True)
+def score(task, pose):  # noqa: ANN001, ANN201 (compiled)
+    """The score alone of a ``pose`` (4x4 mm), as `evaluate` has it, for a fraction of its time."""
+    return _score(task, pose, workspace(task.cells))
+
+
+@numba.njit(cache=True, nogil=True)
+def screen(task, poses):  # noqa: ANN001, ANN201 (compiled)
+    """The scores (n,) of ``poses`` (n, 4, 4)."""
+    work = workspace(task.cells)
+    scores = np.empty(poses.shape[0])
+    for index in range(poses.shape[0]):
+        scores[index] = _score(task, poses[index], work)
+    return scores
+
+
+@numba.njit(cache=True, nogil=True)
+def _evaluate(task, pose, work):  # noqa: ANN001, ANN202 (compiled)
+    voxel_from_image = task.volume.voxel_from_volume @ pose
+    lncc, overlap = compare(task.volume, task.cells, voxel_from_image, task.centre, work, 2)
+    codes_per_mm = task.volume.step * voxel_from_image[:3, :3]
+    first = slope(task.cells, codes_per_mm, work)
+    second = curvature(task.cells, codes_per_mm, work)
+    total = lncc * np.sqrt(overlap)
     for index in range(task.precision.shape[0]):
         precision = task.precision[index]
         motion = _motion_from_belief(task.image_from_believed[index], task.centre, pose)
-        slope = precision @ motion
-        squared = np.sum(motion * slope)
-        score -= 0.5 * task.weight * TAIL * np.log1p(squared / TAIL)
+        pulled = precision @ motion
+        squared = np.sum(motion * pulled)
+        total -= 0.5 * task.weight * TAIL * np.log1p(squared / TAIL)
         pull = task.weight * TAIL / (TAIL + squared)
-        first -= pull * slope
+        first -= pull * pulled
         second += pull * precision
-    return Evaluation(pose, lncc, overlap, score, first, second)
+    return Evaluation(pose, lncc, overlap, total, first, second)
+
+
+@numba.njit(cache=True, nogil=True)
+def _score(task, pose, work):  # noqa: ANN001, ANN202 (compiled)
+    voxel_from_image = task.volume.voxel_from_volume @ pose
+    lncc, overlap = compare(task.volume, task.cells, voxel_from_image, task.centre, work, 0)
+    total = lncc * np.sqrt(overlap)
+    for index in range(task.precision.shape[0]):
+        motion = _motion_from_belief(task.image_from_believed[index], task.centre, pose)
+        squared = np.sum(motion * (task.precision[index] @ motion))
+        total -= 0.5 * task.weight * TAIL * np.log1p(squared / TAIL)
+    return total
 
 
 @numba.njit(cache=True, nogil=True)
@@ -153,7 +168,8 @@ def correct(task, start, iterations):  # noqa: ANN001, ANN201 (compiled)
     Stops after ``iterations`` poses, when a step is a small share of the level's spacing, when damping has grown so
     far that no step of use remains, or when the frame has nothing in common with the volume.
     """
-    best = evaluate(task, start)
+    work = workspace(task.cells)
+    best = _evaluate(task, start, work)
     damping, tried = 1e-2, 1
     while tried < iterations and damping <= STRONGEST and best.curvature.any():
         curvature = np.outer(SCALE, SCALE) * best.curvature
@@ -163,7 +179,7 @@ def correct(task, start, iterations):  # noqa: ANN001, ANN201 (compiled)
         if length < CONVERGED * task.spacing:
             break
         step *= SCALE * min(1.0, FARTHEST * task.spacing / length)
-        trial = evaluate(task, best.pose @ _motion_about(task.centre, step))
+        trial = _evaluate(task, best.pose @ _motion_about(task.centre, step), work)
         tried += 1
         if trial.score > best.score:
             best, damping = trial, max(damping / 5.0, WEAKEST)
@@ -199,30 +215,3 @@ def _motion_about(centre, motion):  # noqa: ANN001, ANN202 (compiled)
     transform[:3, :3] = rotation
     transform[:3, 3] = motion[:3] + centre - rotation @ centre
     return transform
-
-
-@numba.njit(cache=True, nogil=True)
-def normal_equations(gradient, by_pixel, curvature, mask, x, y):  # noqa: ANN001, ANN201 (compiled)
-    """Sums over the mask of J^T by_pixel (6,) and J^T curvature J (6, 6), with J the slice's change by the motion.
-
-    A point (x, y, 0) moves by t + w x (x, y, 0).
-    """
-    first, second = np.zeros(6), np.zeros((6, 6))
-    jacobian = np.zeros(6)
-    for row in range(mask.shape[0]):
-        for column in range(mask.shape[1]):
-            if not mask[row, column]:
-                continue
-            gx, gy, gz = gradient[0, row, column], gradient[1, row, column], gradient[2, row, column]
-            jacobian[0], jacobian[1], jacobian[2] = gx, gy, gz
-            jacobian[3], jacobian[4] = gz * y[row], -gz * x[column]
-            jacobian[5] = gy * x[column] - gx * y[row]
-            for i in range(6):
-                first[i] += jacobian[i] * by_pixel[row, column]
-                weighted = jacobian[i] * curvature[row, column]
-                for j in range(i + 1):
-                    second[i, j] += weighted * jacobian[j]
-    for i in range(6):
-        for j in range(i):
-            second[j, i] = second[i, j]
-    return first, second

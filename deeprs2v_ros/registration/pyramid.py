@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deeprs2v_ros.imaging.beams import Beams
+from deeprs2v_ros.imaging.packing import PackedVolume, pack
 from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.settings import LevelSettings
@@ -31,11 +32,12 @@ a whole coarse voxel off the volume's border; values carried outwards by about a
 class Level:
     """One level: the volume, the frame's lattice, and the LNCC ``window`` in lattice points.
 
-    ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it,
+    ``packed`` is the volume again, for the correction. ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it,
     ``beams`` are those that made the frame.
     """
 
     volume: SampledVolume
+    packed: PackedVolume
     lattice: Lattice
     inside: NDArray[np.float32]
     mask: NDArray[np.bool_]
@@ -73,7 +75,7 @@ def build_level(
     points = max(3, int(settings.window / step[0]) // 2 * 2 + 1)
     whole = inside >= FULLY_INSIDE
     sampled = sample_volume(volume, settings.spacing)
-    return Level(sampled, lattice, inside, whole, points, Beams(whole, step[0]))
+    return Level(sampled, pack(sampled), lattice, inside, whole, points, Beams(whole, step[0]))
 
 
 def blurred(volume: Volume, sigma: float) -> Volume:
