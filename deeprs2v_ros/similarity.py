@@ -52,9 +52,7 @@ class Similarity(NamedTuple):
     curvature: Float
 
 
-def masked_lncc(
-    fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window: int, cell: int = 1
-) -> Similarity:
+def masked_lncc(fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window: int, cell: int = 1) -> Similarity:
     """LNCC between two images (rows, columns) over ``mask``, in square windows of ``window`` cells (odd).
 
     A cell is ``cell`` pixels wide; the first starts at the first pixel. Intensities are expected in [0, 1]. Exact: the

@@ -61,11 +61,12 @@ class Summary:
     """The numbers of a run. Errors in mm, latencies in ms, rates per second.
 
     ``target`` is the error of the look-ups at the image's stamp while TRACKING, ``uncorrected`` what it would have been
-    for the same images if the organ had been taken to be at rest, ``target_now`` that of the look-ups of the latest
-    corrected transform, against the truth at the time of the look-up, and ``target_predicted`` that of the predicted one.
-    ``predicted_share`` is for how many of the former there was a prediction. ``registered`` is the error at the target of the accepted
-    registrations themselves; ``wrong`` of them are off by more than `WRONG`. ``latency`` is from the image's stamp
-    until the correction was broadcast, as the registration says; ``latency_seen`` until it was recorded.
+    for the same images if the organ had been taken to be at rest. ``target_now`` is that of the latest correction,
+    asked many times a second, against the truth at that moment; ``target_predicted`` that of the prediction, asked at
+    the same moments, and ``predicted_share`` at how many of them there was one. ``registered`` is the error at the
+    target of the accepted registrations themselves; ``wrong`` of them are off by more than `WRONG`. ``latency`` is from
+    the image's stamp until the correction was broadcast, as the registration says; ``latency_seen`` until it was
+    recorded.
     """
 
     duration: float

@@ -137,12 +137,13 @@ class RegistrationNode(Node):
         if time <= 0:  # before time began; to TF, zero means the latest
             return None
         stamp = Time(nanoseconds=time, clock_type=self.get_clock().clock_type)
-        while True:
-            try:
-                return transform_from_message(self._buffer.lookup_transform(VOLUME, IMAGE, stamp).transform)
-            except TransformException:
-                if monotonic() > until or self._stopping.wait(POLL_PERIOD):
-                    return None
+        while not self._buffer.can_transform(VOLUME, IMAGE, stamp):
+            if monotonic() > until or self._stopping.wait(POLL_PERIOD):
+                return None
+        try:
+            return transform_from_message(self._buffer.lookup_transform(VOLUME, IMAGE, stamp).transform)
+        except TransformException:  # a clock that jumps clears the buffer at any moment
+            return None
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -85,7 +85,7 @@ class TargetMonitor(Node):
     def _publish(
         self, publisher: Publisher[PointStamped], frame: str, time: Time, stamp: Time, stale: float = math.inf
     ) -> bool:
-        """Look up ``frame`` at ``time`` and publish its place with ``stamp``; whether it was there, and not ``stale``."""
+        """Publish the place of ``frame`` at ``time`` with ``stamp``; whether it was there, and not ``stale`` (s)."""
         try:
             message = self._buffer.lookup_transform(BASE, frame, time)
         except TransformException:

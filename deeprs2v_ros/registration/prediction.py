@@ -23,6 +23,7 @@ from deeprs2v_ros.geometry import Array, about, from_motion, inverse, seen_from,
 from deeprs2v_ros.registration.correction import LEVER
 from deeprs2v_ros.registration.motion_filter import SPEED, MotionFilter, Snapshot
 from deeprs2v_ros.registration.motion_memory import REACH, MotionMemory, corrected
+from deeprs2v_ros.registration.settings import PredictionSettings
 
 GAP = 1.0
 """s without a measurement after which the filters start anew; what is remembered of breathing stays."""
@@ -30,21 +31,6 @@ FARTHEST = 0.5
 """s that a motion is carried on; later, only its covariance grows."""
 _TO_MM = np.array([1.0] * 3 + [LEVER] * 3)
 _SCALING = np.outer(_TO_MM, _TO_MM)
-
-
-@dataclass(frozen=True)
-class PredictionSettings:
-    """When a prediction may be shown. Raises InputError for a number that is not positive."""
-
-    horizon: float = 0.3
-    """Seconds after the last registered image within which its motion is carried on."""
-    maximum_error: float = 4.0
-    """mm: no prediction while recent ones were further off than this (root mean square, at the volume's centre)."""
-
-    def __post_init__(self) -> None:
-        for name in ("horizon", "maximum_error"):
-            if not getattr(self, name) > 0.0:
-                raise InputError(f"prediction: {name} must be positive, not {getattr(self, name)}")
 
 
 class Prediction(NamedTuple):

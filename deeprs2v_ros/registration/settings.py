@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.registration.prediction import PredictionSettings
 
 ABDOMINAL_WALL = 15.0
 """mm behind the probe's face, skin, fat and muscle, that do not breathe with the organ and are not compared."""
@@ -86,6 +85,21 @@ class OrganMotion:
     """Degrees about each."""
     memory: float = 1.0
     """Seconds after which where the organ was says little of where it is: a quarter of a breath."""
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """When a prediction may be shown. Raises InputError for a number that is not positive."""
+
+    horizon: float = 0.3
+    """Seconds after the last registered image within which its motion is carried on."""
+    maximum_error: float = 4.0
+    """mm: no prediction while recent ones were further off than this (root mean square, at the volume's centre)."""
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "maximum_error"):
+            if not getattr(self, name) > 0.0:
+                raise InputError(f"prediction: {name} must be positive, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -189,9 +189,11 @@ class Tracker:
         if self._known is None or not self.temporal:
             return Belief(tracked, expected_scale(arm, self.settings.organ))
         # What the arm is off by is in C already, and changes as slowly as the arm moves.
-        prediction, elapsed = self.predict(time), self._elapsed(time)
-        motion = self.motion if prediction is None else prediction.motion
-        return Belief(motion @ tracked, expected_scale(None, self.settings.organ, elapsed if elapsed > 0.0 else np.inf))
+        elapsed = self._elapsed(time)
+        if not 0.0 < elapsed <= FRESH:
+            return Belief(self.motion @ tracked, expected_scale(None, self.settings.organ))
+        motion = self._predictor.expect(time).motion
+        return Belief(motion @ tracked, expected_scale(None, self.settings.organ, elapsed))
 
     def _doubtful(self, expected: Belief, arm: Array | None) -> Belief:
         """The same prior, as wide as if nothing were known of how long ago the organ was seen."""
@@ -240,7 +242,8 @@ class Tracker:
         if not result.accepted and (self._known is None or self._elapsed(time) > FRESH):
             wide = Belief(expected.pose, self.settings.lost**2 * expected.scale)
             far = self._searched(frame, tracked, wide, [*beliefs[:-1], wide], FAR, before.lncc)
-            result = far if far.accepted or _worth(far) > _worth(result) else result
+            clearly = _worth(far) > (1.0 + self.settings.gate.minimum_margin) * _worth(result)
+            result = far if far.accepted or clearly else result
         return replace(result, network_runtime=network_runtime)
 
     def _searched(
@@ -294,10 +297,12 @@ class Tracker:
         self._missed = not found.accepted
         if not found.accepted:
             return
-        self.motion, self._known = found.motion, time
+        previous, self.motion, self._known = self._known, found.motion, time
         newest = found.signals.lncc
         self._usual = newest if np.isnan(self._usual) else (1.0 - MEMORY) * self._usual + MEMORY * newest
         with self._lock:
+            if previous is not None and time <= previous:  # time that does not grow is none
+                self._predictor.reset()
             self._predictor.update(time, found.motion, self.motion_covariance(found))
 
 

@@ -13,9 +13,8 @@ from deeprs2v_ros.nodes.support.parameters import (
 )
 from deeprs2v_ros.registration.guidance import GuidanceSettings
 from deeprs2v_ros.registration.methods import DEVICES, LIVE, METHODS, weights_file
-from deeprs2v_ros.registration.prediction import PredictionSettings
 from deeprs2v_ros.registration.preparation import Recipe
-from deeprs2v_ros.registration.settings import ABDOMINAL_WALL, OrganMotion, RegistrationSettings
+from deeprs2v_ros.registration.settings import ABDOMINAL_WALL, OrganMotion, PredictionSettings, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import SupervisorSettings
 
 

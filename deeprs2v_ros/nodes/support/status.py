@@ -1,4 +1,4 @@
-"""The status message of one image: what was found, what is on TF, how sure all of it is, how long it took, with what."""
+"""The status message of one image: what was found, what is on TF, how sure all of it is, how long it took."""
 
 from __future__ import annotations
 
