@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.registration.cells import LANES
-from deeprs2v_ros.similarity import collect, correlate
+from deeprs2v_ros.similarity import SCRATCH, collect, correlate
 
 Float32 = NDArray[np.float32]
 
@@ -64,8 +64,8 @@ class Workspace(NamedTuple):
     sampled: Float32
     sums: Float32
     counts: Array
-    table: Array
-    coefficients: Array
+    tables: Array
+    windows: Array
     pulls: Float32
     moments: Float32
 
@@ -83,8 +83,8 @@ def workspace(cells):  # noqa: ANN001, ANN201 (compiled)
         np.empty((groups, slots, 4 * LANES), np.float32),
         np.empty((groups, 12 * LANES), np.float32),
         np.empty(cells.rows.shape[0]),
-        np.empty((rows + 1, columns + 1, 6)),
-        np.empty((rows + 1, columns + 1, 4)),
+        np.empty((3, rows + 1, columns + 1, 4)),
+        np.empty(SCRATCH),
         np.empty((groups, 9 * LANES), np.float32),
         np.empty(36 * LANES, np.float32),
     )
@@ -103,18 +103,9 @@ def compare(volume, cells, voxel_from_image, centre, work, order):  # noqa: ANN0
         at_centre = voxel_from_image[axis, 0] * centre[0] + voxel_from_image[axis, 1] * centre[1]
         work.plane[axis, 2] = at_centre + voxel_from_image[axis, 3] + 1.0  # for the border
     _sample(volume, cells, work, order)
-    work.table[:] = 0.0
-    work.coefficients[:] = 0.0
-    shown = 0.0
-    for index in range(cells.rows.shape[0]):
-        group, lane = index // LANES, index % LANES
-        cell = work.table[cells.rows[index] + 1, cells.columns[index] + 1]
-        for layer in range(6):
-            cell[layer] = work.sums[group, layer * LANES + lane]
-        work.counts[index] = cell[0]
-        shown += cell[0]
+    shown = _tabulate(cells, work)
     total, weights = correlate(
-        work.table, work.coefficients, cells.rows, cells.columns, work.counts, cells.reach, cells.size
+        work.tables, cells.rows, cells.columns, work.counts, cells.reach, cells.size, work.windows
     )
     share = 1.0 / weights if weights > 0.0 else 0.0
     if order > 0:
@@ -148,10 +139,9 @@ def motion_of(sums, codes_per_mm):  # noqa: ANN001, ANN201 (compiled)
 @numba.njit(**SIMPLE)
 def curvature(cells, codes_per_mm, work):  # noqa: ANN001, ANN201 (compiled)
     """Gauss-Newton curvature (6, 6) of 1 - LNCC by the motion (mm, rad)."""
-    totals = np.zeros(36)
-    for which in range(36):
-        for lane in range(LANES):
-            totals[which] += work.moments[which * LANES + lane]
+    totals = np.empty(36)
+    for moment in range(36):
+        totals[moment] = _sum(work.moments[moment * LANES : (moment + 1) * LANES])
     # Of 1, x, y, x^2, xy, y^2: sum G, first its entries xx, yy, zz, xy, xz, yz, then turned into image axes.
     turned = np.empty((6, 3, 3))
     product = np.empty((3, 3))
@@ -160,7 +150,7 @@ def curvature(cells, codes_per_mm, work):  # noqa: ANN001, ANN201 (compiled)
         product[0, 0], product[0, 1], product[0, 2] = xx, xy, xz
         product[1, 0], product[1, 1], product[1, 2] = xy, yy, yz
         product[2, 0], product[2, 1], product[2, 2] = xz, yz, zz
-        turned[moment] = codes_per_mm.T @ product @ codes_per_mm
+        _turn(product, codes_per_mm, turned[moment])
     one, x, y, xx, xy, yy = turned
     # p x g = (y gz, -x gz, x gy - y gx)
     result = np.empty((6, 6))
@@ -175,6 +165,26 @@ def curvature(cells, codes_per_mm, work):  # noqa: ANN001, ANN201 (compiled)
         for column in range(row):
             result[row, column] = result[column, row]
     return result
+
+
+@numba.njit(**LANEWISE)
+def _sum(values):  # noqa: ANN001, ANN202 (compiled)
+    total = np.float32(0.0)
+    for i in range(LANES):
+        total += values[i]
+    return total
+
+
+@numba.njit(**SIMPLE)
+def _turn(matrix, turn, turned):  # noqa: ANN001, ANN202 (compiled)
+    """turn^T matrix turn, 3 by 3; for so small ones a call of BLAS takes longer than the product."""
+    for row in range(3):
+        for column in range(3):
+            total = 0.0
+            for i in range(3):
+                for j in range(3):
+                    total += turn[i, row] * matrix[i, j] * turn[j, column]
+            turned[row, column] = total
 
 
 @numba.njit(**SIMPLE)
@@ -203,6 +213,24 @@ def _sample(volume, cells, work, order):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(**SIMPLE)
+def _tabulate(cells, work):  # noqa: ANN001, ANN202 (compiled)
+    """Bring the sums of the cells to their places on the grid; returns how many points both images show."""
+    work.tables[:] = 0.0
+    sums, squares, _ = work.tables
+    total = 0.0
+    for index in range(cells.rows.shape[0]):
+        of_group, lane = work.sums[index // LANES], index % LANES
+        here = sums[cells.rows[index] + 1, cells.columns[index] + 1]
+        here[0], here[1], here[2] = of_group[lane], of_group[lane + LANES], of_group[lane + 2 * LANES]
+        here[3] = of_group[lane + 5 * LANES]
+        here = squares[cells.rows[index] + 1, cells.columns[index] + 1]
+        here[0], here[1] = of_group[lane + 3 * LANES], of_group[lane + 4 * LANES]
+        work.counts[index] = of_group[lane]
+        total += of_group[lane]
+    return total
+
+
+@numba.njit(**SIMPLE)
 def _pull(cells, share, work, order):  # noqa: ANN001, ANN202 (compiled)
     """The second sweep: what each cell adds to the slope and to the curvature; ``share`` is one over all weights."""
     work.moments[:] = np.float32(0.0)
@@ -213,7 +241,7 @@ def _pull(cells, share, work, order):  # noqa: ANN001, ANN202 (compiled)
             index = group * LANES + lane
             if index < cells.rows.shape[0]:
                 of_a, of_b, of_one, of_square = collect(
-                    work.coefficients, cells.rows[index], cells.columns[index], cells.reach
+                    work.tables, cells.rows[index], cells.columns[index], cells.reach
                 )
             else:
                 of_a = of_b = of_one = of_square = 0.0
