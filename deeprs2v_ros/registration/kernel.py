@@ -5,8 +5,8 @@ t + w x p. With g the gradient of b in image axes,
 
     db = g . t + (p x g) . w .
 
-LNCC (see `similarity`) changes by f_i = C0 a_i - C1 b_i + C2 for each b_i, and 1 - LNCC has the curvature C3 by b_i; the
-coefficients are the same in all of a cell. So its slope by the motion, and its Gauss-Newton curvature, are
+LNCC (see `similarity`) changes by f_i = C0 a_i - C1 b_i + C2 for each b_i, and 1 - LNCC has the curvature C3 by b_i;
+the coefficients are the same in all of a cell. So its slope by the motion, and its Gauss-Newton curvature, are
 
     ( sum f g, sum p x (f g) )          and          sum C3 (g, p x g) (g, p x g)^T .
 
@@ -18,8 +18,8 @@ Three sweeps over the points. The first samples the volume and adds up in each c
 are correlated; the second collects the slope. The score alone needs no more than the first, without gradients.
 
 Each loop below runs over the lanes of a group of cells and has no branches, so that it compiles to vector instructions;
-what it reads and writes is at fixed distances in few arrays, since a compiler that cannot tell two arrays apart must not
-reorder what is done to them. `forceinline` spares the calls. Sums of 32 bits stay within a cell; all others have 64.
+what it reads and writes is at fixed distances in few arrays, since a compiler that cannot tell two arrays apart must
+not reorder what is done to them. `forceinline` spares the calls. Sums of 32 bits stay within a cell; all others have 64.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def workspace(cells):  # noqa: ANN001, ANN201 (compiled)
     return Workspace(
         np.empty((3, 3), np.float32),
         np.empty(17 * LANES, np.float32),
-        np.empty(LANES, np.int32),
+        np.empty(2 * LANES, np.int32),
         np.empty(2 * LANES, np.uint64),
         np.empty((groups, slots, 4 * LANES), np.float32),
         np.empty((groups, 12 * LANES), np.float32),
@@ -193,7 +193,7 @@ def _sample(volume, cells, work, order):  # noqa: ANN001, ANN202 (compiled)
     # The same offset for both images: theirs are alike, and any that is near keeps the sums of squares exact.
     step, shift = np.float32(volume.step), np.float32(volume.darkest - volume.step - cells.mean)
     shape = volume.words.shape
-    words, to_layer = volume.words.reshape(-1), shape[1] * shape[2]
+    words = volume.words.reshape(-1)
     for group in range(cells.points.shape[0]):
         x, y, sums = cells.x[group], cells.y[group], work.sums[group]
         sums[:] = np.float32(0.0)
@@ -201,7 +201,7 @@ def _sample(volume, cells, work, order):  # noqa: ANN001, ANN202 (compiled)
             right, down = _beside(cells, slot)
             points, sampled = cells.points[group, slot], work.sampled[group, slot]
             _locate(x, y, right, down, work.plane, shape, work.scratch, work.index)
-            _fetch(words, work.index, to_layer, work.words)
+            _fetch(words, work.index, work.words)
             _unpack(work.words, work.scratch)
             if order > 0:
                 _blend(work.scratch, points, step, shift, sampled)
@@ -268,14 +268,15 @@ def _beside(cells, slot):  # noqa: ANN001, ANN202 (compiled)
 
 @numba.njit(**LANEWISE)
 def _locate(x, y, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: ANN001, ANN202 (compiled)
-    """The word and the place in it of the points that are (beyond_x, beyond_y) mm beside those at ``x`` and ``y``."""
+    """The two words and the place in them of the points that are (beyond_x, beyond_y) mm beside those at ``x`` and ``y``."""
     xx, xy, x0 = plane[0, 0], plane[0, 1], plane[0, 2]
     yx, yy, y0 = plane[1, 0], plane[1, 1], plane[1, 2]
     zx, zy, z0 = plane[2, 0], plane[2, 1], plane[2, 2]
-    last = np.float32(0.99)  # of the border's last voxel; it never has data
-    width, height = np.float32(shape[2] - 1) + last, np.float32(shape[1] - 1) + last
-    depth = np.float32(shape[0] - 2) + last
-    to_row, to_layer, zero = np.int32(shape[2]), np.int32(shape[1] * shape[2]), np.float32(0.0)
+    last = np.float32(0.99)  # of the last word, which never has data
+    width, height = np.float32(2 * shape[2] - 1) + last, np.float32(2 * shape[1] - 1) + last
+    depth = np.float32(2 * shape[0] - 2) + last
+    to_row, to_layer = np.int32(4 * shape[2]), np.int32(4 * shape[1] * shape[2])  # half as far as to the next brick
+    zero, one = np.float32(0.0), np.int32(1)
     for i in range(LANES):
         right, down = x[i] + beyond_x, y[i] + beyond_y
         u, v, w = xx * right + xy * down + x0, yx * right + yy * down + y0, zx * right + zy * down + z0
@@ -289,21 +290,23 @@ def _locate(x, y, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: AN
         scratch[i] = u - np.float32(column)
         scratch[i + LANES] = v - np.float32(row)
         scratch[i + 2 * LANES] = w - np.float32(layer)
-        index[i] = layer * to_layer + row * to_row + column
+        odd = layer & one
+        near = layer * to_layer - odd * (to_layer - 4) + row * to_row - (row & one) * (to_row - 2)
+        near += 4 * column - 3 * (column & one)
+        index[i] = near
+        index[i + LANES] = near + 4 + odd * (2 * to_layer - 8)
 
 
 @numba.njit(**LANEWISE)
-def _fetch(words, index, to_layer, fetched):  # noqa: ANN001, ANN202 (compiled)
+def _fetch(words, index, fetched):  # noqa: ANN001, ANN202 (compiled)
     """The words of each point, in its layer and in the next."""
-    for i in range(LANES):
-        at = np.uint64(index[i])
-        fetched[i] = words[at]
-        fetched[i + LANES] = words[at + np.uint64(to_layer)]
+    for i in range(2 * LANES):
+        fetched[i] = words[np.uint64(index[i])]
 
 
 @numba.njit(**LANEWISE)
 def _unpack(fetched, scratch):  # noqa: ANN001, ANN202 (compiled)
-    """The codes of the corners: for each of the four corners of a layer, that of the near layer, then the next one's."""
+    """The codes of the corners: for each of the four of a layer, that of the near layer, then the next one's."""
     for i in range(2 * LANES):
         low, high = np.uint32(fetched[i]), np.uint32(fetched[i] >> np.uint64(32))
         scratch[i + CORNERS] = np.float32(np.int32(low & np.uint32(0xFFFF)))
