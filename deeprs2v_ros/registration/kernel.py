@@ -19,7 +19,7 @@ are correlated; the second collects the slope. The score alone needs no more tha
 
 Each loop below runs over the lanes of a group of cells and has no branches, so that it compiles to vector instructions;
 what it reads and writes is at fixed distances in few arrays, since a compiler that cannot tell two arrays apart must
-not reorder what is done to them. `forceinline` spares the calls. Sums of 32 bits stay within a cell; all others have 64.
+not reorder what is done to them. `forceinline` spares the calls. Sums of 32 bits stay within a cell; others have 64.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def _beside(cells, slot):  # noqa: ANN001, ANN202 (compiled)
 
 @numba.njit(**LANEWISE)
 def _locate(x, y, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: ANN001, ANN202 (compiled)
-    """The two words and the place in them of the points that are (beyond_x, beyond_y) mm beside those at ``x`` and ``y``."""
+    """The words of the points (beyond_x, beyond_y) mm beside those at ``x`` and ``y``, and the places in them."""
     xx, xy, x0 = plane[0, 0], plane[0, 1], plane[0, 2]
     yx, yy, y0 = plane[1, 0], plane[1, 1], plane[1, 2]
     zx, zy, z0 = plane[2, 0], plane[2, 1], plane[2, 2]
