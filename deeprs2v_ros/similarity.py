@@ -78,7 +78,7 @@ def masked_lncc(fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window
     if weights > 0.0:
         by_cell = np.zeros_like(tables[0])
         for row, column in cells.T:
-            by_cell[row, column] = collect(tables, row, column, window // 2)
+            by_cell[row, column] = collect(tables[2], row, column, window // 2)
         of_a, of_b, of_one, of_square = by_cell[rows // cell, columns // cell].T / weights
         gradient[mask] = of_a * a - of_b * b + of_one
         curvature[mask] = of_square
@@ -147,9 +147,9 @@ def _correlate_batch(scratch, sufficient):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
-def collect(tables, row, column, reach):  # noqa: ANN001, ANN201 (compiled)
+def collect(coefficients, row, column, reach):  # noqa: ANN001, ANN201 (compiled)
     """The coefficients of the pixels of a cell: of a, of -b, of 1 and of the curvature, each times the weights' sum."""
-    return _inside(tables[2], _window(tables[2], row, column, reach))
+    return _inside(coefficients, _window(coefficients, row, column, reach))
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)

@@ -194,22 +194,25 @@ def _sample(volume, cells, work, order):  # noqa: ANN001, ANN202 (compiled)
     step, shift = np.float32(volume.step), np.float32(volume.darkest - volume.step - cells.mean)
     shape = volume.words.shape
     words = volume.words.reshape(-1)
+    x, y, points = cells.x.reshape(-1), cells.y.reshape(-1), cells.points.reshape(-1)
+    sampled, sums, slots = work.sampled.reshape(-1), work.sums.reshape(-1), cells.points.shape[1]
+    sums[:] = np.float32(0.0)
     for group in range(cells.points.shape[0]):
-        x, y, sums = cells.x[group], cells.y[group], work.sums[group]
-        sums[:] = np.float32(0.0)
-        for slot in range(cells.points.shape[1]):
+        lanes, of_cells = np.uint32(group * LANES), np.uint32(group * 12 * LANES)
+        for slot in range(slots):
+            of_frame = np.uint32((group * slots + slot) * 2 * LANES)
+            here = np.uint32((group * slots + slot) * 4 * LANES)
             right, down = _beside(cells, slot)
-            points, sampled = cells.points[group, slot], work.sampled[group, slot]
-            _locate(x, y, right, down, work.plane, shape, work.scratch, work.index)
+            _locate(x, y, lanes, right, down, work.plane, shape, work.scratch, work.index)
             _fetch(words, work.index, work.words)
             _unpack(work.words, work.scratch)
             if order > 0:
-                _blend(work.scratch, points, step, shift, sampled)
+                _blend(work.scratch, points, of_frame, step, shift, sampled, here)
             else:
-                _blend_values(work.scratch, points, step, shift, sampled)
-            _add_products(work.scratch, sampled, sums)
+                _blend_values(work.scratch, points, of_frame, step, shift, sampled, here)
+            _add_products(work.scratch, sampled, here, sums, of_cells)
             if order > 1:
-                _add_gradients(sampled, sums)
+                _add_gradients(sampled, here, sums, of_cells)
 
 
 @numba.njit(**SIMPLE)
@@ -236,28 +239,29 @@ def _pull(cells, share, work, order):  # noqa: ANN001, ANN202 (compiled)
     work.moments[:] = np.float32(0.0)
     middle_x = np.float32(0.5 * (cells.size - 1) * cells.step[0])
     middle_y = np.float32(0.5 * (cells.size - 1) * cells.step[1])
+    x, y, points = cells.x.reshape(-1), cells.y.reshape(-1), cells.points.reshape(-1)
+    sampled, sums, pulls = work.sampled.reshape(-1), work.sums.reshape(-1), work.pulls.reshape(-1)
+    coefficients = work.tables[2]
+    slots, count = cells.points.shape[1], cells.rows.shape[0]
+    pulls[:] = np.float32(0.0)
     for group in range(cells.points.shape[0]):
-        for lane in range(LANES):
-            index = group * LANES + lane
-            if index < cells.rows.shape[0]:
-                of_a, of_b, of_one, of_square = collect(
-                    work.tables, cells.rows[index], cells.columns[index], cells.reach
-                )
-            else:
-                of_a = of_b = of_one = of_square = 0.0
-            work.scratch[COEFFICIENTS + lane] = share * of_a
-            work.scratch[COEFFICIENTS + LANES + lane] = share * of_b
-            work.scratch[COEFFICIENTS + 2 * LANES + lane] = share * of_one
-            work.scratch[COEFFICIENTS + 3 * LANES + lane] = share * of_square
-        pulls = work.pulls[group]
-        pulls[:] = np.float32(0.0)
-        for slot in range(cells.points.shape[1]):
+        lanes, of_cells = np.uint32(group * LANES), np.uint32(group * 12 * LANES)
+        pulled = np.uint32(group * 9 * LANES)
+        work.scratch[COEFFICIENTS:] = np.float32(0.0)
+        for index in range(group * LANES, min((group + 1) * LANES, count)):
+            lane = np.uint32(index - group * LANES)
+            of_a, of_b, of_one, of_square = collect(coefficients, cells.rows[index], cells.columns[index], cells.reach)
+            work.scratch[lane + COEFFICIENTS] = share * of_a
+            work.scratch[lane + COEFFICIENTS + LANES] = share * of_b
+            work.scratch[lane + COEFFICIENTS + 2 * LANES] = share * of_one
+            work.scratch[lane + COEFFICIENTS + 3 * LANES] = share * of_square
+        for slot in range(slots):
+            of_frame = np.uint32((group * slots + slot) * 2 * LANES)
+            here = np.uint32((group * slots + slot) * 4 * LANES)
             right, down = _beside(cells, slot)
-            _add_pulls(work.scratch, cells.points[group, slot], work.sampled[group, slot], right, down, pulls)
+            _add_pulls(work.scratch, points, of_frame, sampled, here, right, down, pulls, pulled)
         if order > 1:
-            _add_moments(
-                work.scratch, work.sums[group], cells.x[group], cells.y[group], middle_x, middle_y, work.moments
-            )
+            _add_moments(work.scratch, sums, of_cells, x, y, lanes, middle_x, middle_y, work.moments)
 
 
 @numba.njit(**LANEWISE)
@@ -267,7 +271,7 @@ def _beside(cells, slot):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(**LANEWISE)
-def _locate(x, y, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: ANN001, ANN202 (compiled)
+def _locate(x, y, lanes, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: ANN001, ANN202 (compiled)
     """The words of the points (beyond_x, beyond_y) mm beside those at ``x`` and ``y``, and the places in them."""
     xx, xy, x0 = plane[0, 0], plane[0, 1], plane[0, 2]
     yx, yy, y0 = plane[1, 0], plane[1, 1], plane[1, 2]
@@ -278,7 +282,7 @@ def _locate(x, y, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: AN
     to_row, to_layer = np.int32(4 * shape[2]), np.int32(4 * shape[1] * shape[2])  # half as far as to the next brick
     zero, one = np.float32(0.0), np.int32(1)
     for i in range(LANES):
-        right, down = x[i] + beyond_x, y[i] + beyond_y
+        right, down = x[lanes + i] + beyond_x, y[lanes + i] + beyond_y
         u, v, w = xx * right + xy * down + x0, yx * right + yy * down + y0, zx * right + zy * down + z0
         u = u if u > zero else zero  # NaN as well
         v = v if v > zero else zero
@@ -316,7 +320,7 @@ def _unpack(fetched, scratch):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(**LANEWISE)
-def _blend(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (compiled)
+def _blend(scratch, points, of_frame, step, shift, sampled, here):  # noqa: ANN001, ANN202 (compiled)
     """Trilinear interpolation, and its exact derivative; both times 0 where the frame or the volume shows nothing."""
     zero = np.float32(0.0)
     for i in range(LANES):
@@ -325,7 +329,7 @@ def _blend(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (comp
         c001, c101 = scratch[i + CORNERS + 2 * LANES], scratch[i + CORNERS + 3 * LANES]
         c010, c110 = scratch[i + CORNERS + 4 * LANES], scratch[i + CORNERS + 5 * LANES]
         c011, c111 = scratch[i + CORNERS + 6 * LANES], scratch[i + CORNERS + 7 * LANES]
-        shown = points[i + LANES]
+        shown = points[of_frame + i + LANES]
         shown = shown if c000 > zero else zero
         shown = shown if c100 > zero else zero
         d00, d01, d10, d11 = c001 - c000, c011 - c010, c101 - c100, c111 - c110
@@ -333,16 +337,16 @@ def _blend(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (comp
         h0, h1 = e01 - e00, e11 - e10
         near, far = e00 + fy * h0, e10 + fy * h1
         dx0, dx1 = d00 + fy * (d01 - d00), d10 + fy * (d11 - d10)
-        sampled[i] = shown * (step * (near + fz * (far - near)) + shift)
-        sampled[i + LANES] = shown * (dx0 + fz * (dx1 - dx0))
-        sampled[i + 2 * LANES] = shown * (h0 + fz * (h1 - h0))
-        sampled[i + 3 * LANES] = shown * (far - near)
+        sampled[here + i] = shown * (step * (near + fz * (far - near)) + shift)
+        sampled[here + i + LANES] = shown * (dx0 + fz * (dx1 - dx0))
+        sampled[here + i + 2 * LANES] = shown * (h0 + fz * (h1 - h0))
+        sampled[here + i + 3 * LANES] = shown * (far - near)
         scratch[i + SHOWN] = shown
-        scratch[i + SHOWN + LANES] = shown * points[i]
+        scratch[i + SHOWN + LANES] = shown * points[of_frame + i]
 
 
 @numba.njit(**LANEWISE)
-def _blend_values(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (compiled)
+def _blend_values(scratch, points, of_frame, step, shift, sampled, here):  # noqa: ANN001, ANN202 (compiled)
     """`_blend` without the derivative; the same to the last digit."""
     zero = np.float32(0.0)
     for i in range(LANES):
@@ -351,59 +355,59 @@ def _blend_values(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN20
         c001, c101 = scratch[i + CORNERS + 2 * LANES], scratch[i + CORNERS + 3 * LANES]
         c010, c110 = scratch[i + CORNERS + 4 * LANES], scratch[i + CORNERS + 5 * LANES]
         c011, c111 = scratch[i + CORNERS + 6 * LANES], scratch[i + CORNERS + 7 * LANES]
-        shown = points[i + LANES]
+        shown = points[of_frame + i + LANES]
         shown = shown if c000 > zero else zero
         shown = shown if c100 > zero else zero
         e00, e01 = c000 + fx * (c001 - c000), c010 + fx * (c011 - c010)
         e10, e11 = c100 + fx * (c101 - c100), c110 + fx * (c111 - c110)
         near, far = e00 + fy * (e01 - e00), e10 + fy * (e11 - e10)
-        sampled[i] = shown * (step * (near + fz * (far - near)) + shift)
+        sampled[here + i] = shown * (step * (near + fz * (far - near)) + shift)
         scratch[i + SHOWN] = shown
-        scratch[i + SHOWN + LANES] = shown * points[i]
+        scratch[i + SHOWN + LANES] = shown * points[of_frame + i]
 
 
 @numba.njit(**LANEWISE)
-def _add_products(scratch, sampled, sums):  # noqa: ANN001, ANN202 (compiled)
+def _add_products(scratch, sampled, here, sums, of_cells):  # noqa: ANN001, ANN202 (compiled)
     """Add a slot's points to the sums of their cells."""
     for i in range(LANES):
-        shown, a, b = scratch[i + SHOWN], scratch[i + SHOWN + LANES], sampled[i]
-        sums[i] += shown
-        sums[i + LANES] += a
-        sums[i + 2 * LANES] += b
-        sums[i + 3 * LANES] += a * a
-        sums[i + 4 * LANES] += b * b
-        sums[i + 5 * LANES] += a * b
+        shown, a, b = scratch[i + SHOWN], scratch[i + SHOWN + LANES], sampled[here + i]
+        sums[of_cells + i] += shown
+        sums[of_cells + i + LANES] += a
+        sums[of_cells + i + 2 * LANES] += b
+        sums[of_cells + i + 3 * LANES] += a * a
+        sums[of_cells + i + 4 * LANES] += b * b
+        sums[of_cells + i + 5 * LANES] += a * b
 
 
 @numba.njit(**LANEWISE)
-def _add_gradients(sampled, sums):  # noqa: ANN001, ANN202 (compiled)
+def _add_gradients(sampled, here, sums, of_cells):  # noqa: ANN001, ANN202 (compiled)
     """Add the products of a slot's gradients, xx, yy, zz, xy, xz, yz, to the sums of their cells."""
     for i in range(LANES):
-        gx, gy, gz = sampled[i + LANES], sampled[i + 2 * LANES], sampled[i + 3 * LANES]
-        sums[i + 6 * LANES] += gx * gx
-        sums[i + 7 * LANES] += gy * gy
-        sums[i + 8 * LANES] += gz * gz
-        sums[i + 9 * LANES] += gx * gy
-        sums[i + 10 * LANES] += gx * gz
-        sums[i + 11 * LANES] += gy * gz
+        gx, gy, gz = sampled[here + i + LANES], sampled[here + i + 2 * LANES], sampled[here + i + 3 * LANES]
+        sums[of_cells + i + 6 * LANES] += gx * gx
+        sums[of_cells + i + 7 * LANES] += gy * gy
+        sums[of_cells + i + 8 * LANES] += gz * gz
+        sums[of_cells + i + 9 * LANES] += gx * gy
+        sums[of_cells + i + 10 * LANES] += gx * gz
+        sums[of_cells + i + 11 * LANES] += gy * gz
 
 
 @numba.njit(**LANEWISE)
-def _add_pulls(scratch, points, sampled, right, down, pulls):  # noqa: ANN001, ANN202 (compiled)
+def _add_pulls(scratch, points, of_frame, sampled, here, right, down, pulls, pulled):  # noqa: ANN001, ANN202 (compiled)
     """Add f g, f g x and f g y of a slot's points, (right, down) mm beside the first ones, to those of their cells."""
     for i in range(LANES):
-        f = scratch[i + COEFFICIENTS] * points[i] - scratch[i + COEFFICIENTS + LANES] * sampled[i]
+        f = scratch[i + COEFFICIENTS] * points[of_frame + i] - scratch[i + COEFFICIENTS + LANES] * sampled[here + i]
         f += scratch[i + COEFFICIENTS + 2 * LANES]
-        px, py, pz = f * sampled[i + LANES], f * sampled[i + 2 * LANES], f * sampled[i + 3 * LANES]
-        pulls[i] += px
-        pulls[i + LANES] += py
-        pulls[i + 2 * LANES] += pz
-        pulls[i + 3 * LANES] += right * px
-        pulls[i + 4 * LANES] += right * py
-        pulls[i + 5 * LANES] += right * pz
-        pulls[i + 6 * LANES] += down * px
-        pulls[i + 7 * LANES] += down * py
-        pulls[i + 8 * LANES] += down * pz
+        px, py, pz = f * sampled[here + i + LANES], f * sampled[here + i + 2 * LANES], f * sampled[here + i + 3 * LANES]
+        pulls[pulled + i] += px
+        pulls[pulled + i + LANES] += py
+        pulls[pulled + i + 2 * LANES] += pz
+        pulls[pulled + i + 3 * LANES] += right * px
+        pulls[pulled + i + 4 * LANES] += right * py
+        pulls[pulled + i + 5 * LANES] += right * pz
+        pulls[pulled + i + 6 * LANES] += down * px
+        pulls[pulled + i + 7 * LANES] += down * py
+        pulls[pulled + i + 8 * LANES] += down * pz
 
 
 @numba.njit(**LANEWISE)
@@ -422,12 +426,12 @@ def _add_up_pulls(pulls, x, y, sums):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(**LANEWISE)
-def _add_moments(scratch, sums, x, y, middle_x, middle_y, moments):  # noqa: ANN001, ANN202 (compiled)
+def _add_moments(scratch, sums, of_cells, x, y, lanes, middle_x, middle_y, moments):  # noqa: ANN001, ANN202 (compiled)
     """Add G, times 1, x, y, x^2, x y and y^2 of the cell's middle, to the ``moments`` of each lane."""
     for entry in range(6):
         for i in range(LANES):
-            g = scratch[i + COEFFICIENTS + 3 * LANES] * sums[i + (6 + entry) * LANES]
-            at_x, at_y = x[i] + middle_x, y[i] + middle_y
+            g = scratch[i + COEFFICIENTS + 3 * LANES] * sums[of_cells + i + (6 + entry) * LANES]
+            at_x, at_y = x[lanes + i] + middle_x, y[lanes + i] + middle_y
             moments[i + entry * LANES] += g
             moments[i + (6 + entry) * LANES] += g * at_x
             moments[i + (12 + entry) * LANES] += g * at_y
