@@ -39,6 +39,12 @@ SUFFICIENT_COVERAGE = 0.25
 """Share of a window that must be valid in both images for the window to count."""
 
 
+BATCH = 32
+"""Windows that are correlated side by side."""
+
+SCRATCH = 7 * BATCH
+
+
 class Similarity(NamedTuple):
     """LNCC of two images.
 
@@ -63,16 +69,16 @@ def masked_lncc(fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window
     if len(a):
         a, b = a - a.mean(), b - b.mean()  # keeps the sums of squares small, hence exact
     cells = np.unique(np.stack([rows // cell, columns // cell]), axis=1).astype(np.int32)
-    shape = [-(-length // cell) + 1 for length in mask.shape]
-    sums, coefficients = np.zeros((*shape, 6)), np.zeros((*shape, 4))
-    np.add.at(sums, (rows // cell + 1, columns // cell + 1), np.stack([a**0, a, b, a * a, b * b, a * b], axis=1))
-    counts = sums[cells[0] + 1, cells[1] + 1, 0]
-    total, weights = correlate(sums, coefficients, *cells, counts, window // 2, cell)
+    tables = np.zeros((3, *(-(-length // cell) + 1 for length in mask.shape), 4))
+    np.add.at(tables[0], (rows // cell + 1, columns // cell + 1), np.stack([a**0, a, b, a * b], axis=1))
+    np.add.at(tables[1], (rows // cell + 1, columns // cell + 1), np.stack([a * a, b * b, 0 * a, 0 * b], axis=1))
+    counts = tables[0, cells[0] + 1, cells[1] + 1, 0]
+    total, weights = correlate(tables, *cells, counts, window // 2, cell, np.empty(SCRATCH))
     gradient, curvature = np.zeros(mask.shape), np.zeros(mask.shape)
     if weights > 0.0:
-        by_cell = np.zeros((*shape, 4))
+        by_cell = np.zeros_like(tables[0])
         for row, column in cells.T:
-            by_cell[row, column] = collect(coefficients, row, column, window // 2)
+            by_cell[row, column] = collect(tables[2], row, column, window // 2)
         of_a, of_b, of_one, of_square = by_cell[rows // cell, columns // cell].T / weights
         gradient[mask] = of_a * a - of_b * b + of_one
         curvature[mask] = of_square
@@ -81,52 +87,69 @@ def masked_lncc(fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def correlate(sums, coefficients, rows, columns, counts, reach, cell):  # noqa: ANN001, ANN201 (compiled)
+def correlate(tables, rows, columns, counts, reach, cell, scratch):  # noqa: ANN001, ANN201 (compiled)
     """The sum of weighed correlations of all windows, and that of their weights; their quotient is LNCC.
 
     ``rows`` and ``columns`` (n,) are the cells with data, ``counts`` (n,) their valid pixels, ``cell`` is their width
-    in pixels, and windows reach ``reach`` cells to each side. ``sums`` (1 + rows of cells, 1 + columns, 6) are over each cell, of 1, a, b, a^2, b^2 and a b,
-    cell (0, 0) at [1, 1]; they become a summed-area table. ``coefficients`` (..., 4), zeros, become that of what
-    `collect` collects.
+    in pixels, and windows reach ``reach`` cells to each side. ``tables`` (3, 1 + rows of cells, 1 + columns, 4) are
+    over each cell, cell (0, 0) at [1, 1]: the sums of 1, a, b and a b; those of a^2 and b^2; and zeros. The last one
+    becomes a summed-area table of what `collect` collects, the others are used up. ``scratch`` (`SCRATCH`,).
     """
     width = (2 * reach + 1) * cell
     sufficient = SUFFICIENT_COVERAGE * width * width
-    total, weights = 0.0, 0.0
+    sums, squares, coefficients = tables
     _add_up(sums)
-    for index in range(rows.shape[0]):
-        row, column = rows[index], columns[index]
-        top, bottom, left, right = _window(sums, row, column, reach)
-        n = _corners(sums, top, bottom, left, right, 0)
-        if counts[index] == 0.0 or n < sufficient:
-            continue
-        share = 1.0 / n
-        mean_a = _corners(sums, top, bottom, left, right, 1) * share
-        mean_b = _corners(sums, top, bottom, left, right, 2) * share
-        variance_a = max(_corners(sums, top, bottom, left, right, 3) * share - mean_a**2, 0.0) + NOISE_VARIANCE
-        variance_b = max(_corners(sums, top, bottom, left, right, 4) * share - mean_b**2, 0.0) + NOISE_VARIANCE
-        contrast = np.sqrt(variance_a)
-        scale, precision_b = 1.0 / (contrast * np.sqrt(variance_b)), 1.0 / variance_b
-        lncc = (_corners(sums, top, bottom, left, right, 5) * share - mean_a * mean_b) * scale
-        weight = counts[index] * contrast  # one window for each pixel of the cell
-        total, weights = total + weight * lncc, weights + weight
-        share *= weight
-        here = coefficients[row + 1, column + 1]
-        here[0], here[1] = share * scale, share * lncc * precision_b
-        here[2], here[3] = share * (mean_b * lncc * precision_b - mean_a * scale), share * precision_b
+    _add_up(squares)
+    total, weights = 0.0, 0.0
+    for first in range(0, rows.shape[0], BATCH):
+        last = min(first + BATCH, rows.shape[0])
+        scratch[:] = 0.0
+        for index in range(first, last):
+            i = index - first
+            window = _window(sums, rows[index], columns[index], reach)
+            n, a, b, ab = _inside(sums, window)
+            aa, bb, _, _ = _inside(squares, window)
+            scratch[i], scratch[i + BATCH], scratch[i + 2 * BATCH], scratch[i + 3 * BATCH] = n, a, b, ab
+            scratch[i + 4 * BATCH], scratch[i + 5 * BATCH], scratch[i + 6 * BATCH] = aa, bb, counts[index]
+        _correlate_batch(scratch, sufficient)
+        for index in range(first, last):
+            i = index - first
+            total += scratch[i + 4 * BATCH]
+            weights += scratch[i + 5 * BATCH]
+            here = coefficients[rows[index] + 1, columns[index] + 1]
+            here[0], here[1] = scratch[i], scratch[i + BATCH]
+            here[2], here[3] = scratch[i + 2 * BATCH], scratch[i + 3 * BATCH]
     _add_up(coefficients)
     return total, weights
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _correlate_batch(scratch, sufficient):  # noqa: ANN001, ANN202 (compiled)
+    """Replace the seven sums of each window by its four coefficients, its weighed correlation and its weight."""
+    for i in range(BATCH):
+        n, times = scratch[i], scratch[i + 6 * BATCH]  # one window for each of the cell's pixels
+        times = times if n >= sufficient else 0.0
+        share = 1.0 / (n if n > 1.0 else 1.0)
+        mean_a, mean_b = scratch[i + BATCH] * share, scratch[i + 2 * BATCH] * share
+        variance_a = scratch[i + 4 * BATCH] * share - mean_a * mean_a
+        variance_b = scratch[i + 5 * BATCH] * share - mean_b * mean_b
+        variance_a = (variance_a if variance_a > 0.0 else 0.0) + NOISE_VARIANCE
+        variance_b = (variance_b if variance_b > 0.0 else 0.0) + NOISE_VARIANCE
+        contrast = np.sqrt(variance_a)
+        scale, precision_b = 1.0 / (contrast * np.sqrt(variance_b)), 1.0 / variance_b
+        lncc = (scratch[i + 3 * BATCH] * share - mean_a * mean_b) * scale
+        weight = times * contrast
+        share *= weight
+        scratch[i], scratch[i + BATCH] = share * scale, share * lncc * precision_b
+        scratch[i + 2 * BATCH] = share * (mean_b * lncc * precision_b - mean_a * scale)
+        scratch[i + 3 * BATCH] = share * precision_b
+        scratch[i + 4 * BATCH], scratch[i + 5 * BATCH] = weight * lncc, weight
+
+
+@numba.njit(cache=True, nogil=True, forceinline=True)
 def collect(coefficients, row, column, reach):  # noqa: ANN001, ANN201 (compiled)
     """The coefficients of the pixels of a cell: of a, of -b, of 1 and of the curvature, each times the weights' sum."""
-    top, bottom, left, right = _window(coefficients, row, column, reach)
-    return (
-        _corners(coefficients, top, bottom, left, right, 0),
-        _corners(coefficients, top, bottom, left, right, 1),
-        _corners(coefficients, top, bottom, left, right, 2),
-        _corners(coefficients, top, bottom, left, right, 3),
-    )
+    return _inside(coefficients, _window(coefficients, row, column, reach))
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
@@ -137,18 +160,26 @@ def _window(table, row, column, reach):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
-def _corners(table, top, bottom, left, right, layer):  # noqa: ANN001, ANN202 (compiled)
-    """Sum over a rectangle of the cells whose summed-area table this is."""
-    return table[bottom, right, layer] - table[top, right, layer] - table[bottom, left, layer] + table[top, left, layer]
+def _inside(table, rectangle):  # noqa: ANN001, ANN202 (compiled)
+    """The four sums over a rectangle of the cells whose summed-area table this is."""
+    top, bottom, left, right = rectangle
+    a, b, c, d = table[bottom, right], table[top, right], table[bottom, left], table[top, left]
+    return (
+        a[0] - b[0] - c[0] + d[0],
+        a[1] - b[1] - c[1] + d[1],
+        a[2] - b[2] - c[2] + d[2],
+        a[3] - b[3] - c[3] + d[3],
+    )
 
 
 @numba.njit(cache=True, nogil=True, forceinline=True)
 def _add_up(table):  # noqa: ANN001, ANN202 (compiled)
-    """Turn a ``table`` (rows, columns, layers), whose first row and column are 0, into its summed-area table."""
+    """Turn a ``table`` (rows, columns, 4), whose first row and column are 0, into its summed-area table."""
     for row in range(1, table.shape[0]):
+        a = b = c = d = 0.0
+        above, here = table[row - 1], table[row]
         for column in range(1, table.shape[1]):
-            for layer in range(table.shape[2]):
-                table[row, column, layer] += table[row, column - 1, layer]
-        for column in range(1, table.shape[1]):
-            for layer in range(table.shape[2]):
-                table[row, column, layer] += table[row - 1, column, layer]
+            a, b = a + here[column, 0], b + here[column, 1]
+            c, d = c + here[column, 2], d + here[column, 3]
+            here[column, 0], here[column, 1] = a + above[column, 0], b + above[column, 1]
+            here[column, 2], here[column, 3] = c + above[column, 2], d + above[column, 3]

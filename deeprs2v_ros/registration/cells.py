@@ -65,6 +65,10 @@ def in_cells(
     size, reach = division(window)
     shape = -(-len(y) // size), -(-len(x) // size)
     points, of_x, of_y, rows, columns, mean, valid = _lay_out(frame, visible, x, y, size, shape)
+    if len(rows):  # no larger a grid than needed
+        rows -= rows.min()
+        columns -= columns.min()
+        shape = int(rows.max()) + 1, int(columns.max()) + 1
     return Cells(points, of_x, of_y, rows, columns, shape, size, step, reach, mean, valid)
 
 

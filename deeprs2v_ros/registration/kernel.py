@@ -5,8 +5,8 @@ t + w x p. With g the gradient of b in image axes,
 
     db = g . t + (p x g) . w .
 
-LNCC (see `similarity`) changes by f_i = C0 a_i - C1 b_i + C2 for each b_i, and 1 - LNCC has the curvature C3 by b_i; the
-coefficients are the same in all of a cell. So its slope by the motion, and its Gauss-Newton curvature, are
+LNCC (see `similarity`) changes by f_i = C0 a_i - C1 b_i + C2 for each b_i, and 1 - LNCC has the curvature C3 by b_i;
+the coefficients are the same in all of a cell. So its slope by the motion, and its Gauss-Newton curvature, are
 
     ( sum f g, sum p x (f g) )          and          sum C3 (g, p x g) (g, p x g)^T .
 
@@ -18,8 +18,8 @@ Three sweeps over the points. The first samples the volume and adds up in each c
 are correlated; the second collects the slope. The score alone needs no more than the first, without gradients.
 
 Each loop below runs over the lanes of a group of cells and has no branches, so that it compiles to vector instructions;
-what it reads and writes is at fixed distances in few arrays, since a compiler that cannot tell two arrays apart must not
-reorder what is done to them. `forceinline` spares the calls. Sums of 32 bits stay within a cell; all others have 64.
+what it reads and writes is at fixed distances in few arrays, since a compiler that cannot tell two arrays apart must
+not reorder what is done to them. `forceinline` spares the calls. Sums of 32 bits stay within a cell; others have 64.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.registration.cells import LANES
-from deeprs2v_ros.similarity import collect, correlate
+from deeprs2v_ros.similarity import SCRATCH, collect, correlate
 
 Float32 = NDArray[np.float32]
 
@@ -64,8 +64,8 @@ class Workspace(NamedTuple):
     sampled: Float32
     sums: Float32
     counts: Array
-    table: Array
-    coefficients: Array
+    tables: Array
+    windows: Array
     pulls: Float32
     moments: Float32
 
@@ -78,13 +78,13 @@ def workspace(cells):  # noqa: ANN001, ANN201 (compiled)
     return Workspace(
         np.empty((3, 3), np.float32),
         np.empty(17 * LANES, np.float32),
-        np.empty(LANES, np.int32),
+        np.empty(2 * LANES, np.int32),
         np.empty(2 * LANES, np.uint64),
         np.empty((groups, slots, 4 * LANES), np.float32),
         np.empty((groups, 12 * LANES), np.float32),
         np.empty(cells.rows.shape[0]),
-        np.empty((rows + 1, columns + 1, 6)),
-        np.empty((rows + 1, columns + 1, 4)),
+        np.empty((3, rows + 1, columns + 1, 4)),
+        np.empty(SCRATCH),
         np.empty((groups, 9 * LANES), np.float32),
         np.empty(36 * LANES, np.float32),
     )
@@ -103,18 +103,9 @@ def compare(volume, cells, voxel_from_image, centre, work, order):  # noqa: ANN0
         at_centre = voxel_from_image[axis, 0] * centre[0] + voxel_from_image[axis, 1] * centre[1]
         work.plane[axis, 2] = at_centre + voxel_from_image[axis, 3] + 1.0  # for the border
     _sample(volume, cells, work, order)
-    work.table[:] = 0.0
-    work.coefficients[:] = 0.0
-    shown = 0.0
-    for index in range(cells.rows.shape[0]):
-        group, lane = index // LANES, index % LANES
-        cell = work.table[cells.rows[index] + 1, cells.columns[index] + 1]
-        for layer in range(6):
-            cell[layer] = work.sums[group, layer * LANES + lane]
-        work.counts[index] = cell[0]
-        shown += cell[0]
+    shown = _tabulate(cells, work)
     total, weights = correlate(
-        work.table, work.coefficients, cells.rows, cells.columns, work.counts, cells.reach, cells.size
+        work.tables, cells.rows, cells.columns, work.counts, cells.reach, cells.size, work.windows
     )
     share = 1.0 / weights if weights > 0.0 else 0.0
     if order > 0:
@@ -148,10 +139,9 @@ def motion_of(sums, codes_per_mm):  # noqa: ANN001, ANN201 (compiled)
 @numba.njit(**SIMPLE)
 def curvature(cells, codes_per_mm, work):  # noqa: ANN001, ANN201 (compiled)
     """Gauss-Newton curvature (6, 6) of 1 - LNCC by the motion (mm, rad)."""
-    totals = np.zeros(36)
-    for which in range(36):
-        for lane in range(LANES):
-            totals[which] += work.moments[which * LANES + lane]
+    totals = np.empty(36)
+    for moment in range(36):
+        totals[moment] = _sum(work.moments[moment * LANES : (moment + 1) * LANES])
     # Of 1, x, y, x^2, xy, y^2: sum G, first its entries xx, yy, zz, xy, xz, yz, then turned into image axes.
     turned = np.empty((6, 3, 3))
     product = np.empty((3, 3))
@@ -160,7 +150,7 @@ def curvature(cells, codes_per_mm, work):  # noqa: ANN001, ANN201 (compiled)
         product[0, 0], product[0, 1], product[0, 2] = xx, xy, xz
         product[1, 0], product[1, 1], product[1, 2] = xy, yy, yz
         product[2, 0], product[2, 1], product[2, 2] = xz, yz, zz
-        turned[moment] = codes_per_mm.T @ product @ codes_per_mm
+        _turn(product, codes_per_mm, turned[moment])
     one, x, y, xx, xy, yy = turned
     # p x g = (y gz, -x gz, x gy - y gx)
     result = np.empty((6, 6))
@@ -177,29 +167,70 @@ def curvature(cells, codes_per_mm, work):  # noqa: ANN001, ANN201 (compiled)
     return result
 
 
+@numba.njit(**LANEWISE)
+def _sum(values):  # noqa: ANN001, ANN202 (compiled)
+    total = np.float32(0.0)
+    for i in range(LANES):
+        total += values[i]
+    return total
+
+
+@numba.njit(**SIMPLE)
+def _turn(matrix, turn, turned):  # noqa: ANN001, ANN202 (compiled)
+    """turn^T matrix turn, 3 by 3; for so small ones a call of BLAS takes longer than the product."""
+    for row in range(3):
+        for column in range(3):
+            total = 0.0
+            for i in range(3):
+                for j in range(3):
+                    total += turn[i, row] * matrix[i, j] * turn[j, column]
+            turned[row, column] = total
+
+
 @numba.njit(**SIMPLE)
 def _sample(volume, cells, work, order):  # noqa: ANN001, ANN202 (compiled)
     """The first sweep: the volume at all points, and the sums of each cell."""
     # The same offset for both images: theirs are alike, and any that is near keeps the sums of squares exact.
     step, shift = np.float32(volume.step), np.float32(volume.darkest - volume.step - cells.mean)
     shape = volume.words.shape
-    words, to_layer = volume.words.reshape(-1), shape[1] * shape[2]
+    words = volume.words.reshape(-1)
+    x, y, points = cells.x.reshape(-1), cells.y.reshape(-1), cells.points.reshape(-1)
+    sampled, sums, slots = work.sampled.reshape(-1), work.sums.reshape(-1), cells.points.shape[1]
+    sums[:] = np.float32(0.0)
     for group in range(cells.points.shape[0]):
-        x, y, sums = cells.x[group], cells.y[group], work.sums[group]
-        sums[:] = np.float32(0.0)
-        for slot in range(cells.points.shape[1]):
+        lanes, of_cells = np.uint32(group * LANES), np.uint32(group * 12 * LANES)
+        for slot in range(slots):
+            of_frame = np.uint32((group * slots + slot) * 2 * LANES)
+            here = np.uint32((group * slots + slot) * 4 * LANES)
             right, down = _beside(cells, slot)
-            points, sampled = cells.points[group, slot], work.sampled[group, slot]
-            _locate(x, y, right, down, work.plane, shape, work.scratch, work.index)
-            _fetch(words, work.index, to_layer, work.words)
+            _locate(x, y, lanes, right, down, work.plane, shape, work.scratch, work.index)
+            _fetch(words, work.index, work.words)
             _unpack(work.words, work.scratch)
             if order > 0:
-                _blend(work.scratch, points, step, shift, sampled)
+                _blend(work.scratch, points, of_frame, step, shift, sampled, here)
             else:
-                _blend_values(work.scratch, points, step, shift, sampled)
-            _add_products(work.scratch, sampled, sums)
+                _blend_values(work.scratch, points, of_frame, step, shift, sampled, here)
+            _add_products(work.scratch, sampled, here, sums, of_cells)
             if order > 1:
-                _add_gradients(sampled, sums)
+                _add_gradients(sampled, here, sums, of_cells)
+
+
+@numba.njit(**SIMPLE)
+def _tabulate(cells, work):  # noqa: ANN001, ANN202 (compiled)
+    """Bring the sums of the cells to their places on the grid; returns how many points both images show."""
+    work.tables[:] = 0.0
+    sums, squares, _ = work.tables
+    total = 0.0
+    for index in range(cells.rows.shape[0]):
+        of_group, lane = work.sums[index // LANES], index % LANES
+        here = sums[cells.rows[index] + 1, cells.columns[index] + 1]
+        here[0], here[1], here[2] = of_group[lane], of_group[lane + LANES], of_group[lane + 2 * LANES]
+        here[3] = of_group[lane + 5 * LANES]
+        here = squares[cells.rows[index] + 1, cells.columns[index] + 1]
+        here[0], here[1] = of_group[lane + 3 * LANES], of_group[lane + 4 * LANES]
+        work.counts[index] = of_group[lane]
+        total += of_group[lane]
+    return total
 
 
 @numba.njit(**SIMPLE)
@@ -208,28 +239,29 @@ def _pull(cells, share, work, order):  # noqa: ANN001, ANN202 (compiled)
     work.moments[:] = np.float32(0.0)
     middle_x = np.float32(0.5 * (cells.size - 1) * cells.step[0])
     middle_y = np.float32(0.5 * (cells.size - 1) * cells.step[1])
+    x, y, points = cells.x.reshape(-1), cells.y.reshape(-1), cells.points.reshape(-1)
+    sampled, sums, pulls = work.sampled.reshape(-1), work.sums.reshape(-1), work.pulls.reshape(-1)
+    coefficients = work.tables[2]
+    slots, count = cells.points.shape[1], cells.rows.shape[0]
+    pulls[:] = np.float32(0.0)
     for group in range(cells.points.shape[0]):
-        for lane in range(LANES):
-            index = group * LANES + lane
-            if index < cells.rows.shape[0]:
-                of_a, of_b, of_one, of_square = collect(
-                    work.coefficients, cells.rows[index], cells.columns[index], cells.reach
-                )
-            else:
-                of_a = of_b = of_one = of_square = 0.0
-            work.scratch[COEFFICIENTS + lane] = share * of_a
-            work.scratch[COEFFICIENTS + LANES + lane] = share * of_b
-            work.scratch[COEFFICIENTS + 2 * LANES + lane] = share * of_one
-            work.scratch[COEFFICIENTS + 3 * LANES + lane] = share * of_square
-        pulls = work.pulls[group]
-        pulls[:] = np.float32(0.0)
-        for slot in range(cells.points.shape[1]):
+        lanes, of_cells = np.uint32(group * LANES), np.uint32(group * 12 * LANES)
+        pulled = np.uint32(group * 9 * LANES)
+        work.scratch[COEFFICIENTS:] = np.float32(0.0)
+        for index in range(group * LANES, min((group + 1) * LANES, count)):
+            lane = np.uint32(index - group * LANES)
+            of_a, of_b, of_one, of_square = collect(coefficients, cells.rows[index], cells.columns[index], cells.reach)
+            work.scratch[lane + COEFFICIENTS] = share * of_a
+            work.scratch[lane + COEFFICIENTS + LANES] = share * of_b
+            work.scratch[lane + COEFFICIENTS + 2 * LANES] = share * of_one
+            work.scratch[lane + COEFFICIENTS + 3 * LANES] = share * of_square
+        for slot in range(slots):
+            of_frame = np.uint32((group * slots + slot) * 2 * LANES)
+            here = np.uint32((group * slots + slot) * 4 * LANES)
             right, down = _beside(cells, slot)
-            _add_pulls(work.scratch, cells.points[group, slot], work.sampled[group, slot], right, down, pulls)
+            _add_pulls(work.scratch, points, of_frame, sampled, here, right, down, pulls, pulled)
         if order > 1:
-            _add_moments(
-                work.scratch, work.sums[group], cells.x[group], cells.y[group], middle_x, middle_y, work.moments
-            )
+            _add_moments(work.scratch, sums, of_cells, x, y, lanes, middle_x, middle_y, work.moments)
 
 
 @numba.njit(**LANEWISE)
@@ -239,17 +271,18 @@ def _beside(cells, slot):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(**LANEWISE)
-def _locate(x, y, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: ANN001, ANN202 (compiled)
-    """The word and the place in it of the points that are (beyond_x, beyond_y) mm beside those at ``x`` and ``y``."""
+def _locate(x, y, lanes, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: ANN001, ANN202 (compiled)
+    """The words of the points (beyond_x, beyond_y) mm beside those at ``x`` and ``y``, and the places in them."""
     xx, xy, x0 = plane[0, 0], plane[0, 1], plane[0, 2]
     yx, yy, y0 = plane[1, 0], plane[1, 1], plane[1, 2]
     zx, zy, z0 = plane[2, 0], plane[2, 1], plane[2, 2]
-    last = np.float32(0.99)  # of the border's last voxel; it never has data
-    width, height = np.float32(shape[2] - 1) + last, np.float32(shape[1] - 1) + last
-    depth = np.float32(shape[0] - 2) + last
-    to_row, to_layer, zero = np.int32(shape[2]), np.int32(shape[1] * shape[2]), np.float32(0.0)
+    last = np.float32(0.99)  # of the last word, which never has data
+    width, height = np.float32(2 * shape[2] - 1) + last, np.float32(2 * shape[1] - 1) + last
+    depth = np.float32(2 * shape[0] - 2) + last
+    to_row, to_layer = np.int32(4 * shape[2]), np.int32(4 * shape[1] * shape[2])  # half as far as to the next brick
+    zero, one = np.float32(0.0), np.int32(1)
     for i in range(LANES):
-        right, down = x[i] + beyond_x, y[i] + beyond_y
+        right, down = x[lanes + i] + beyond_x, y[lanes + i] + beyond_y
         u, v, w = xx * right + xy * down + x0, yx * right + yy * down + y0, zx * right + zy * down + z0
         u = u if u > zero else zero  # NaN as well
         v = v if v > zero else zero
@@ -261,21 +294,23 @@ def _locate(x, y, beyond_x, beyond_y, plane, shape, scratch, index):  # noqa: AN
         scratch[i] = u - np.float32(column)
         scratch[i + LANES] = v - np.float32(row)
         scratch[i + 2 * LANES] = w - np.float32(layer)
-        index[i] = layer * to_layer + row * to_row + column
+        odd = layer & one
+        near = layer * to_layer - odd * (to_layer - 4) + row * to_row - (row & one) * (to_row - 2)
+        near += 4 * column - 3 * (column & one)
+        index[i] = near
+        index[i + LANES] = near + 4 + odd * (2 * to_layer - 8)
 
 
 @numba.njit(**LANEWISE)
-def _fetch(words, index, to_layer, fetched):  # noqa: ANN001, ANN202 (compiled)
+def _fetch(words, index, fetched):  # noqa: ANN001, ANN202 (compiled)
     """The words of each point, in its layer and in the next."""
-    for i in range(LANES):
-        at = np.uint64(index[i])
-        fetched[i] = words[at]
-        fetched[i + LANES] = words[at + np.uint64(to_layer)]
+    for i in range(2 * LANES):
+        fetched[i] = words[np.uint64(index[i])]
 
 
 @numba.njit(**LANEWISE)
 def _unpack(fetched, scratch):  # noqa: ANN001, ANN202 (compiled)
-    """The codes of the corners: for each of the four corners of a layer, that of the near layer, then the next one's."""
+    """The codes of the corners: for each of the four of a layer, that of the near layer, then the next one's."""
     for i in range(2 * LANES):
         low, high = np.uint32(fetched[i]), np.uint32(fetched[i] >> np.uint64(32))
         scratch[i + CORNERS] = np.float32(np.int32(low & np.uint32(0xFFFF)))
@@ -285,7 +320,7 @@ def _unpack(fetched, scratch):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(**LANEWISE)
-def _blend(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (compiled)
+def _blend(scratch, points, of_frame, step, shift, sampled, here):  # noqa: ANN001, ANN202 (compiled)
     """Trilinear interpolation, and its exact derivative; both times 0 where the frame or the volume shows nothing."""
     zero = np.float32(0.0)
     for i in range(LANES):
@@ -294,7 +329,7 @@ def _blend(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (comp
         c001, c101 = scratch[i + CORNERS + 2 * LANES], scratch[i + CORNERS + 3 * LANES]
         c010, c110 = scratch[i + CORNERS + 4 * LANES], scratch[i + CORNERS + 5 * LANES]
         c011, c111 = scratch[i + CORNERS + 6 * LANES], scratch[i + CORNERS + 7 * LANES]
-        shown = points[i + LANES]
+        shown = points[of_frame + i + LANES]
         shown = shown if c000 > zero else zero
         shown = shown if c100 > zero else zero
         d00, d01, d10, d11 = c001 - c000, c011 - c010, c101 - c100, c111 - c110
@@ -302,16 +337,16 @@ def _blend(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (comp
         h0, h1 = e01 - e00, e11 - e10
         near, far = e00 + fy * h0, e10 + fy * h1
         dx0, dx1 = d00 + fy * (d01 - d00), d10 + fy * (d11 - d10)
-        sampled[i] = shown * (step * (near + fz * (far - near)) + shift)
-        sampled[i + LANES] = shown * (dx0 + fz * (dx1 - dx0))
-        sampled[i + 2 * LANES] = shown * (h0 + fz * (h1 - h0))
-        sampled[i + 3 * LANES] = shown * (far - near)
+        sampled[here + i] = shown * (step * (near + fz * (far - near)) + shift)
+        sampled[here + i + LANES] = shown * (dx0 + fz * (dx1 - dx0))
+        sampled[here + i + 2 * LANES] = shown * (h0 + fz * (h1 - h0))
+        sampled[here + i + 3 * LANES] = shown * (far - near)
         scratch[i + SHOWN] = shown
-        scratch[i + SHOWN + LANES] = shown * points[i]
+        scratch[i + SHOWN + LANES] = shown * points[of_frame + i]
 
 
 @numba.njit(**LANEWISE)
-def _blend_values(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN202 (compiled)
+def _blend_values(scratch, points, of_frame, step, shift, sampled, here):  # noqa: ANN001, ANN202 (compiled)
     """`_blend` without the derivative; the same to the last digit."""
     zero = np.float32(0.0)
     for i in range(LANES):
@@ -320,59 +355,59 @@ def _blend_values(scratch, points, step, shift, sampled):  # noqa: ANN001, ANN20
         c001, c101 = scratch[i + CORNERS + 2 * LANES], scratch[i + CORNERS + 3 * LANES]
         c010, c110 = scratch[i + CORNERS + 4 * LANES], scratch[i + CORNERS + 5 * LANES]
         c011, c111 = scratch[i + CORNERS + 6 * LANES], scratch[i + CORNERS + 7 * LANES]
-        shown = points[i + LANES]
+        shown = points[of_frame + i + LANES]
         shown = shown if c000 > zero else zero
         shown = shown if c100 > zero else zero
         e00, e01 = c000 + fx * (c001 - c000), c010 + fx * (c011 - c010)
         e10, e11 = c100 + fx * (c101 - c100), c110 + fx * (c111 - c110)
         near, far = e00 + fy * (e01 - e00), e10 + fy * (e11 - e10)
-        sampled[i] = shown * (step * (near + fz * (far - near)) + shift)
+        sampled[here + i] = shown * (step * (near + fz * (far - near)) + shift)
         scratch[i + SHOWN] = shown
-        scratch[i + SHOWN + LANES] = shown * points[i]
+        scratch[i + SHOWN + LANES] = shown * points[of_frame + i]
 
 
 @numba.njit(**LANEWISE)
-def _add_products(scratch, sampled, sums):  # noqa: ANN001, ANN202 (compiled)
+def _add_products(scratch, sampled, here, sums, of_cells):  # noqa: ANN001, ANN202 (compiled)
     """Add a slot's points to the sums of their cells."""
     for i in range(LANES):
-        shown, a, b = scratch[i + SHOWN], scratch[i + SHOWN + LANES], sampled[i]
-        sums[i] += shown
-        sums[i + LANES] += a
-        sums[i + 2 * LANES] += b
-        sums[i + 3 * LANES] += a * a
-        sums[i + 4 * LANES] += b * b
-        sums[i + 5 * LANES] += a * b
+        shown, a, b = scratch[i + SHOWN], scratch[i + SHOWN + LANES], sampled[here + i]
+        sums[of_cells + i] += shown
+        sums[of_cells + i + LANES] += a
+        sums[of_cells + i + 2 * LANES] += b
+        sums[of_cells + i + 3 * LANES] += a * a
+        sums[of_cells + i + 4 * LANES] += b * b
+        sums[of_cells + i + 5 * LANES] += a * b
 
 
 @numba.njit(**LANEWISE)
-def _add_gradients(sampled, sums):  # noqa: ANN001, ANN202 (compiled)
+def _add_gradients(sampled, here, sums, of_cells):  # noqa: ANN001, ANN202 (compiled)
     """Add the products of a slot's gradients, xx, yy, zz, xy, xz, yz, to the sums of their cells."""
     for i in range(LANES):
-        gx, gy, gz = sampled[i + LANES], sampled[i + 2 * LANES], sampled[i + 3 * LANES]
-        sums[i + 6 * LANES] += gx * gx
-        sums[i + 7 * LANES] += gy * gy
-        sums[i + 8 * LANES] += gz * gz
-        sums[i + 9 * LANES] += gx * gy
-        sums[i + 10 * LANES] += gx * gz
-        sums[i + 11 * LANES] += gy * gz
+        gx, gy, gz = sampled[here + i + LANES], sampled[here + i + 2 * LANES], sampled[here + i + 3 * LANES]
+        sums[of_cells + i + 6 * LANES] += gx * gx
+        sums[of_cells + i + 7 * LANES] += gy * gy
+        sums[of_cells + i + 8 * LANES] += gz * gz
+        sums[of_cells + i + 9 * LANES] += gx * gy
+        sums[of_cells + i + 10 * LANES] += gx * gz
+        sums[of_cells + i + 11 * LANES] += gy * gz
 
 
 @numba.njit(**LANEWISE)
-def _add_pulls(scratch, points, sampled, right, down, pulls):  # noqa: ANN001, ANN202 (compiled)
+def _add_pulls(scratch, points, of_frame, sampled, here, right, down, pulls, pulled):  # noqa: ANN001, ANN202 (compiled)
     """Add f g, f g x and f g y of a slot's points, (right, down) mm beside the first ones, to those of their cells."""
     for i in range(LANES):
-        f = scratch[i + COEFFICIENTS] * points[i] - scratch[i + COEFFICIENTS + LANES] * sampled[i]
+        f = scratch[i + COEFFICIENTS] * points[of_frame + i] - scratch[i + COEFFICIENTS + LANES] * sampled[here + i]
         f += scratch[i + COEFFICIENTS + 2 * LANES]
-        px, py, pz = f * sampled[i + LANES], f * sampled[i + 2 * LANES], f * sampled[i + 3 * LANES]
-        pulls[i] += px
-        pulls[i + LANES] += py
-        pulls[i + 2 * LANES] += pz
-        pulls[i + 3 * LANES] += right * px
-        pulls[i + 4 * LANES] += right * py
-        pulls[i + 5 * LANES] += right * pz
-        pulls[i + 6 * LANES] += down * px
-        pulls[i + 7 * LANES] += down * py
-        pulls[i + 8 * LANES] += down * pz
+        px, py, pz = f * sampled[here + i + LANES], f * sampled[here + i + 2 * LANES], f * sampled[here + i + 3 * LANES]
+        pulls[pulled + i] += px
+        pulls[pulled + i + LANES] += py
+        pulls[pulled + i + 2 * LANES] += pz
+        pulls[pulled + i + 3 * LANES] += right * px
+        pulls[pulled + i + 4 * LANES] += right * py
+        pulls[pulled + i + 5 * LANES] += right * pz
+        pulls[pulled + i + 6 * LANES] += down * px
+        pulls[pulled + i + 7 * LANES] += down * py
+        pulls[pulled + i + 8 * LANES] += down * pz
 
 
 @numba.njit(**LANEWISE)
@@ -391,12 +426,12 @@ def _add_up_pulls(pulls, x, y, sums):  # noqa: ANN001, ANN202 (compiled)
 
 
 @numba.njit(**LANEWISE)
-def _add_moments(scratch, sums, x, y, middle_x, middle_y, moments):  # noqa: ANN001, ANN202 (compiled)
+def _add_moments(scratch, sums, of_cells, x, y, lanes, middle_x, middle_y, moments):  # noqa: ANN001, ANN202 (compiled)
     """Add G, times 1, x, y, x^2, x y and y^2 of the cell's middle, to the ``moments`` of each lane."""
     for entry in range(6):
         for i in range(LANES):
-            g = scratch[i + COEFFICIENTS + 3 * LANES] * sums[i + (6 + entry) * LANES]
-            at_x, at_y = x[i] + middle_x, y[i] + middle_y
+            g = scratch[i + COEFFICIENTS + 3 * LANES] * sums[of_cells + i + (6 + entry) * LANES]
+            at_x, at_y = x[lanes + i] + middle_x, y[lanes + i] + middle_y
             moments[i + entry * LANES] += g
             moments[i + (6 + entry) * LANES] += g * at_x
             moments[i + (12 + entry) * LANES] += g * at_y

@@ -32,8 +32,8 @@ a whole coarse voxel off the volume's border; values carried outwards by about a
 class Level:
     """One level: the volume, the frame's lattice, and the LNCC ``window`` in lattice points.
 
-    ``packed`` is the volume again, for the correction. ``inside`` is the share of each lattice point's area that the frame's mask covers, ``mask`` where it is all of it,
-    ``beams`` are those that made the frame.
+    ``packed`` is the volume again, for the correction. ``inside`` is the share of each lattice point's area that the
+    frame's mask covers, ``mask`` where it is all of it, ``beams`` are those that made the frame.
     """
 
     volume: SampledVolume
