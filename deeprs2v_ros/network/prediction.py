@@ -36,6 +36,8 @@ class Predictor:
         image_from_pixel: Array,
         device: torch.device | str = "cpu",
     ) -> None:
+        # Threads that spin for one another's work beside other busy programs take ten times as long as one alone.
+        torch.set_num_threads(1)
         self._network = checkpoint.network.to(device).eval()
         self._grid = checkpoint.description.grid
         self._calibration = np.array(checkpoint.description.calibration)

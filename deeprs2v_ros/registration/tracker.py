@@ -23,7 +23,7 @@ from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre,
 from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.belief import SAME_IMAGE, Belief, expected_scale, posterior_covariance, surprise
-from deeprs2v_ros.registration.correction import Task, correct, evaluate, on_level
+from deeprs2v_ros.registration.correction import Evaluation, Task, correct, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction
 from deeprs2v_ros.registration.pyramid import Level, blurred, build_level
@@ -91,8 +91,8 @@ class Tracker:
     ``mask`` (rows, columns) is the frames' valid area, of which what lies behind the abdominal wall is compared, and
     ``image_from_pixel`` (4x4) their pixel size. With ``temporal``
     the organ's motion is carried from frame to frame, otherwise each frame starts from its tracked transform.
-    ``propose``, a network in front of the volume, says for an image and its prior where the image is, whenever a frame
-    is searched; without one, the search starts from the prior. Without ``correction``, what is proposed is the result.
+    ``propose``, a network in front of the volume, says for an image and its prior where the image is, whenever a search
+    leaves a doubt. Without ``correction``, it is always asked, and what it says is the result.
     """
 
     def __init__(
@@ -226,24 +226,38 @@ class Tracker:
         return found.accepted and found.signals.lncc > self._usual - UNLIKE
 
     def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
-        """From many places around the prior and, with nothing to lose, from far away."""
-        beliefs, proposed, network_runtime = [expected], expected, np.nan
-        before = evaluate(self._task(frame, -1, beliefs), expected.pose)
-        if self.propose is not None and before.overlap > WORTH_A_LOOK:
-            proposed = self.propose(frame.image, expected.pose)
-            beliefs = [proposed.weakened(SAME_IMAGE), expected]
-            network_runtime = perf_counter() - began
+        """From many places around the prior; in doubt, with what a network says; with nothing to lose, from far away."""
+        before = evaluate(self._task(frame, -1, [expected]), expected.pose)
         if not self.correction:
-            found = Found(evaluate(self._task(frame, -1, beliefs), proposed.pose), margin=1.0, iterations=0)
-            result = self._registration(frame, tracked, expected, beliefs, found, before.lncc, proposed.covariance)
-            return replace(result, network_runtime=network_runtime)
-
-        result = self._searched(frame, tracked, expected, beliefs, NEAR, before.lncc)
+            return self._proposed(frame, tracked, expected, before, began)
+        result = self._searched(frame, tracked, expected, [expected], NEAR, before.lncc)
+        beliefs, network_runtime = [expected], np.nan
+        if not result.accepted and self.propose is not None and before.overlap > WORTH_A_LOOK:
+            beliefs = [self.propose(frame.image, expected.pose).weakened(SAME_IMAGE), expected]
+            network_runtime = perf_counter() - began
+            told = self._searched(frame, tracked, expected, beliefs, NEAR, before.lncc)
+            result = told if told.accepted or not self._clearly_worse(told, result) else result
         if not result.accepted and (self._known is None or self._elapsed(time) > FRESH):
             wide = Belief(expected.pose, self.settings.lost**2 * expected.scale)
             far = self._searched(frame, tracked, wide, [*beliefs[:-1], wide], FAR, before.lncc)
-            clearly = _worth(far) > (1.0 + self.settings.gate.minimum_margin) * _worth(result)
-            result = far if far.accepted or clearly else result
+            result = far if far.accepted or self._clearly_worse(result, far) else result
+        return replace(result, network_runtime=network_runtime)
+
+    def _clearly_worse(self, one: Registration, other: Registration) -> bool:
+        """Compared by what does not depend on what a search was told to expect."""
+        worth, more = (found.signals.lncc * np.sqrt(found.signals.overlap) for found in (one, other))
+        return more > (1.0 + self.settings.gate.minimum_margin) * worth
+
+    def _proposed(
+        self, frame: Frame, tracked: Array, expected: Belief, before: Evaluation, began: float
+    ) -> Registration:
+        """What is proposed, uncorrected: the result of a network alone."""
+        proposed, network_runtime = expected, np.nan
+        if self.propose is not None and before.overlap > WORTH_A_LOOK:
+            proposed = self.propose(frame.image, expected.pose)
+            network_runtime = perf_counter() - began
+        found = Found(evaluate(self._task(frame, -1, [expected]), proposed.pose), margin=1.0, iterations=0)
+        result = self._registration(frame, tracked, expected, [expected], found, before.lncc, proposed.covariance)
         return replace(result, network_runtime=network_runtime)
 
     def _searched(
@@ -323,8 +337,3 @@ class Frame:
             averaged = level.average(self._masked)
             self._averaged[number] = averaged, level.visible(averaged)
         return on_level(level, *self._averaged[number], centre, beliefs, weight)
-
-
-def _worth(found: Registration) -> float:
-    """By what two searches are compared, whatever each was told to expect."""
-    return found.signals.lncc * np.sqrt(found.signals.overlap)
