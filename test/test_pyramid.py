@@ -1,8 +1,11 @@
 """Levels of the volume: what a blur takes away and what it leaves."""
 
+import cv2
 import numpy as np
+import pytest
 from scipy import ndimage
 
+from deeprs2v_ros.imaging.averaging import area_average
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.pyramid import blurred
 
@@ -30,3 +33,10 @@ def test_a_blur_neither_darkens_nor_moves_the_border_of_the_data():
     found = blurred(even, 1.4).array
     assert np.array_equal(found != 0, even.array != 0)
     assert np.allclose(found[found > 0], 100.0)
+
+
+@pytest.mark.parametrize("shape", [(23, 41), (60, 80), (7, 80), (1, 1)])
+def test_an_average_over_areas_is_that_of_opencv(shape):
+    image = np.random.default_rng(2).random((60, 80), dtype=np.float32)
+    expected = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(area_average(image, shape), expected, atol=1e-5)

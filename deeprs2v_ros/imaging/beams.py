@@ -36,20 +36,23 @@ class Beams:
     """
 
     def __init__(self, mask: NDArray[np.bool_], spacing: float) -> None:
-        self._run, self._across = (max(3, round(length / spacing) | 1) for length in (RUN, ACROSS))
+        run, across = (max(3, round(length / spacing) | 1) for length in (RUN, ACROSS))
         along, beam = _courses(mask)
         rows = np.broadcast_to(np.arange(mask.shape[0], dtype=np.float32)[:, None], mask.shape)
-        self._image_of_beam = [along.astype(np.float32), rows]
-        self._beam_of_image = [beam.astype(np.float32), rows]
-        self._known = self._along(mask.astype(np.float32)) > 0.99
+        # Fixed-point maps, the same to a 32nd of a point, take half the time.
+        self._image_of_beam = cv2.convertMaps(along.astype(np.float32), rows, cv2.CV_16SC2)
+        self._beam_of_image = cv2.convertMaps(beam.astype(np.float32), rows, cv2.CV_16SC2)
+        self._known = (self._along(mask.astype(np.float32)) > 0.99).astype(np.float32)
+        self._over_run, self._over_across, self._over_square = (
+            _Mean(self._known, size) for size in ((1, run), (across, 1), (across, across))
+        )
 
     def shadows(self, frame: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Where the edges of shadows are in a ``frame`` (rows, columns) of intensities from 0 to 1."""
-        known = self._known.astype(np.float32)
-        lines = self._along(frame)
-        persistent = _variance(_mean(lines, known, (1, self._run)), known, (self._across, 1))
-        total = _variance(lines, known, (self._across, self._across))
-        found = ((persistent > SHADOW * total + FLAT) & self._known).astype(np.float32)
+        lines = self._along(frame) * self._known
+        persistent = self._over_across.variance(self._over_run.of(lines) * self._known)
+        total = self._over_square.variance(lines)
+        found = (persistent > SHADOW * total + FLAT) * self._known
         return cv2.remap(found, *self._beam_of_image, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) > 0.5
 
     def _along(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -98,14 +101,20 @@ def _sides(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.flo
     return (left, right) if (right - left)[rows].min() > 2.0 else straight
 
 
-def _mean(values: NDArray[np.float32], known: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Mean of known values over ``size`` (columns, rows) around each point."""
-    total, weight = (
-        cv2.boxFilter(each, -1, size, normalize=True, borderType=cv2.BORDER_CONSTANT)
-        for each in (values * known, known)
-    )
-    return total / np.maximum(weight, np.float32(1e-3))
+class _Mean:
+    """The mean over ``size`` (columns, rows) around each point, of those that are ``known``, 1 or 0."""
 
+    def __init__(self, known: NDArray[np.float32], size: tuple[int, int]) -> None:
+        self._size = size
+        self._share = 1 / np.maximum(self._sum(known), np.float32(1e-3))
 
-def _variance(values: NDArray[np.float32], known: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    return np.maximum(_mean(values * values, known, size) - _mean(values, known, size) ** 2, np.float32(0.0))
+    def of(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean of ``values`` (rows, columns), 0 where they are not known."""
+        return self._sum(values) * self._share
+
+    def variance(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The variance of ``values`` (rows, columns), 0 where they are not known."""
+        return np.maximum(self.of(values * values) - self.of(values) ** 2, np.float32(0.0))
+
+    def _sum(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return cv2.boxFilter(values, -1, self._size, normalize=True, borderType=cv2.BORDER_CONSTANT)

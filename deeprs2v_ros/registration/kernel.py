@@ -280,7 +280,8 @@ def _locate(x, y, lanes, beyond_x, beyond_y, plane, shape, scratch, index):  # n
     width, height = np.float32(2 * shape[2] - 1) + last, np.float32(2 * shape[1] - 1) + last
     depth = np.float32(2 * shape[0] - 2) + last
     to_row, to_layer = np.int32(4 * shape[2]), np.int32(4 * shape[1] * shape[2])  # half as far as to the next brick
-    zero, one = np.float32(0.0), np.int32(1)
+    row_back, layer_back, beyond = np.int32(to_row - 2), np.int32(to_layer - 4), np.int32(2 * to_layer - 8)
+    zero, one, four = np.float32(0.0), np.int32(1), np.int32(4)
     for i in range(LANES):
         right, down = x[lanes + i] + beyond_x, y[lanes + i] + beyond_y
         u, v, w = xx * right + xy * down + x0, yx * right + yy * down + y0, zx * right + zy * down + z0
@@ -294,11 +295,13 @@ def _locate(x, y, lanes, beyond_x, beyond_y, plane, shape, scratch, index):  # n
         scratch[i] = u - np.float32(column)
         scratch[i + LANES] = v - np.float32(row)
         scratch[i + 2 * LANES] = w - np.float32(layer)
-        odd = layer & one
-        near = layer * to_layer - odd * (to_layer - 4) + row * to_row - (row & one) * (to_row - 2)
-        near += 4 * column - 3 * (column & one)
+        in_row = np.int32(np.int32(4 * column) - np.int32(3 * np.int32(column & one)))
+        in_layer = np.int32(np.int32(row * to_row) - np.int32(np.int32(row & one) * row_back))
+        odd = np.int32(layer & one)
+        near = np.int32(np.int32(layer * to_layer) - np.int32(odd * layer_back))
+        near = np.int32(near + np.int32(in_row + in_layer))
         index[i] = near
-        index[i + LANES] = near + 4 + odd * (2 * to_layer - 8)
+        index[i + LANES] = np.int32(near + np.int32(np.int32(odd * beyond) + four))
 
 
 @numba.njit(**LANEWISE)

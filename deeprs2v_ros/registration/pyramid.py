@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deeprs2v_ros.imaging.averaging import area_average
 from deeprs2v_ros.imaging.beams import Beams
 from deeprs2v_ros.imaging.packing import PackedVolume, pack
 from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume
@@ -51,7 +51,7 @@ class Level:
 
     def average(self, frame: NDArray[np.float32]) -> NDArray[np.float32]:
         """Average a ``frame`` (rows, columns), zero outside its mask, on the lattice."""
-        averaged = cv2.resize(frame, self.lattice.shape[::-1], interpolation=cv2.INTER_AREA)
+        averaged = area_average(frame, self.lattice.shape)
         return np.divide(averaged, self.inside, out=np.zeros_like(averaged), where=self.mask)
 
     def visible(self, averaged: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -71,7 +71,7 @@ def build_level(
     rows, columns = (int(n) for n in np.clip(np.rint(extent / settings.spacing), 1, mask.shape))
     step = (extent / (rows, columns))[::-1]
     lattice = Lattice((rows, columns), tuple(step), tuple((step - pixel_size) / 2))
-    inside = cv2.resize(mask.astype(np.float32), lattice.shape[::-1], interpolation=cv2.INTER_AREA)
+    inside = area_average(mask.astype(np.float32), lattice.shape)
     points = max(3, int(settings.window / step[0]) // 2 * 2 + 1)
     whole = inside >= FULLY_INSIDE
     sampled = sample_volume(volume, settings.spacing)
