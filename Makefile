@@ -59,5 +59,6 @@ $(BUILT): $(VENV)/.installed build/files.txt package.xml CMakeLists.txt $(wildca
           $(shell find underlay -name package.xml -o -name CMakeLists.txt -o -path '*/msg/*')
 	if test -d install; then find install -xtype l -delete; fi  # links to files that were removed
 	export AMENT_PREFIX_PATH=$(VENV) CMAKE_PREFIX_PATH=$(VENV) LD_LIBRARY_PATH=$(VENV)/lib; \
-	colcon build --symlink-install --base-paths . underlay/* --cmake-args -DPython3_EXECUTABLE=$(VENV)/bin/python
+	colcon build --symlink-install --base-paths . underlay/* --cmake-args -DPython3_EXECUTABLE=$(VENV)/bin/python -DWARM_UP=OFF
+	$(IN_ROS) deeprs2v warm-up
 	touch $@

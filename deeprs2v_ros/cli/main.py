@@ -20,6 +20,7 @@ SUBCOMMANDS = (
     *("reconstruct", "register", "evaluate", "preprocess", "simulate", "demo"),
     *("train", "finetune", "learn-gate"),
     *("calibrate-arm", "evaluate-arm", "rezero", "calibrate-time"),
+    "warm-up",
 )
 
 BAD_INPUT, INTERRUPTED = 2, 130
