@@ -1,4 +1,4 @@
-"""The failures of the design, row by row, on the live pipeline itself: what is held, what is not, state and recovery."""
+"""The failures of the design, row by row, on the live pipeline itself: what is held, what is not, and recovery."""
 
 from concurrent.futures import Future
 from dataclasses import replace

@@ -102,7 +102,7 @@ def summarise(recording: Recording) -> Summary:
     registered = registered_target(recording)
     wrong = distances(registered, recording.truth)
     ordered = np.sort(recording.images)
-    now, predicted = (_within(p, recording.truth.stamps) for p in (recording.target_now, recording.target_predicted))
+    now, predicted = (within(p, recording.truth.stamps) for p in (recording.target_now, recording.target_predicted))
     return Summary(
         duration=(recording.end - ordered[0]) / 1e9,
         tracking=len(tracking) * float(np.median(np.diff(ordered))) / 1e9 if len(ordered) > 1 else 0.0,
@@ -191,7 +191,7 @@ def _at(points: Points, stamps: set[int]) -> Points:
     return Points(points.stamps[chosen], points.positions[chosen])
 
 
-def _within(points: Points, stamps: Stamps) -> Points:
+def within(points: Points, stamps: Stamps) -> Points:
     """The points between the first and the last of ``stamps``: beyond them the truth is not known."""
     inside = (points.stamps >= stamps.min()) & (points.stamps <= stamps.max())
     return Points(points.stamps[inside], points.positions[inside])

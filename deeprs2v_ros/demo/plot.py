@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from deeprs2v_ros.demo.accuracy import WRONG, Summary, at_rest, distances, tracking_began
+from deeprs2v_ros.demo.accuracy import WRONG, Summary, at_rest, distances, tracking_began, within
 from deeprs2v_ros.demo.recording import Points, Recording
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.pages import png
 
-_TRUTH, _BROADCAST, _UNCORRECTED = "black", "#0072B2", "#D55E00"
+_TRUTH, _BROADCAST, _UNCORRECTED, _NOW, _LATEST = "black", "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 _SHADES = {"HOLDING": "#F0E442", "LOST": "#CC79A7", "INITIALISING": "#BBBBBB", "WAITING": "#DDDDDD", "FAULT": "#882255"}
 _ALPHA = 0.35
 _BEFORE = 10**9  # ns that are shown of the time before tracking
@@ -26,10 +26,11 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
 
     It begins shortly before tracking did.
     """
-    figure = Figure(figsize=(12, 7.4), layout="constrained")
-    above, below, close = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 1.4])
+    figure = Figure(figsize=(12, 8.4), layout="constrained")
+    above, below, close = figure.subplots(3, 1, sharex=True, height_ratios=[3, 2, 2])
     zero = tracking_began(recording)
-    truth, target = (_since(points, zero - _BEFORE) for points in (recording.truth, recording.target))
+    sources = (recording.truth, recording.target, recording.target_predicted, recording.target_now)
+    truth, target, predicted, latest = (_since(points, zero - _BEFORE) for points in sources)
     rest = at_rest(recording, truth.stamps)
     direction = main_direction(truth.positions)
     if np.median((truth.positions - rest.positions) @ direction) < 0.0:
@@ -42,21 +43,31 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
         return (points.stamps - zero) / 1e9
 
     above.plot(seconds(truth), along(truth), color=_TRUTH, linewidth=1.6, label="true position")
-    above.plot(seconds(target), along(target), ".", color=_BROADCAST, markersize=5, label="broadcast on TF")
+    above.plot(seconds(predicted), along(predicted), ".", color=_NOW, markersize=3, label="predicted to now")
+    above.plot(
+        seconds(target), along(target), ".", color=_BROADCAST, markersize=5, label="measured, at the image's time"
+    )
     above.plot(seconds(rest), along(rest), "--", color=_UNCORRECTED, linewidth=1.6, label="without correction")
     above.set_ylabel("tumour along its main\ndirection of motion (mm)")
 
     known = np.isin(target.stamps, truth.stamps)
-    looked_up = Points(target.stamps[known], target.positions[known])
-    error = distances(looked_up, truth)
-    label = f"broadcast: RMS {summary.target.rms:.2f} mm"
-    without = f"without correction: RMS {summary.uncorrected.rms:.2f} mm"
-    below.plot(seconds(looked_up), error, ".", color=_BROADCAST, markersize=5, label=label)
-    below.plot(seconds(rest), distances(rest, truth), "--", color=_UNCORRECTED, linewidth=1.6, label=without)
-    below.axhline(WRONG, color="0.35", linewidth=1.0, linestyle=":", label=f"{WRONG:g} mm: clinically acceptable")
+    measured = Points(target.stamps[known], target.positions[known])
+    predicted, latest = (within(points, truth.stamps) for points in (predicted, latest))
+    curves = (
+        (rest, _UNCORRECTED, "--", "without correction", summary.uncorrected),
+        (latest, _LATEST, "-", "latest measurement, when asked", summary.target_now),
+        (predicted, _NOW, "-", "prediction, when asked", summary.target_predicted),
+        (measured, _BROADCAST, ".", "measured, at the image's time", summary.target),
+    )
+    for points, colour, line, name, spread in curves:
+        error = distances(points, truth)
+        label = f"{name}: RMS {spread.rms:.2f} mm"
+        below.plot(seconds(points), error, line, color=colour, linewidth=1.2, markersize=4, label=label)
+        if points is not rest:
+            close.plot(seconds(points), error, line, color=colour, linewidth=1.0, markersize=4)
+    below.axhline(WRONG, color="0.35", linewidth=1.0, linestyle=":")
     below.set_ylabel("distance from\nthe truth (mm)")
-    close.plot(seconds(looked_up), error, ".-", color=_BROADCAST, linewidth=0.8, markersize=4)
-    close.set(ylabel="broadcast,\nenlarged (mm)", xlabel="time since tracking began (s)")
+    close.set(ylabel="the same,\nenlarged (mm)", xlabel="time since tracking began (s)")
 
     for axes in (above, below, close):
         shaded = _shade(axes, recording, zero)
@@ -65,6 +76,7 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
         axes.margins(x=0.01)
     for axes in (below, close):
         axes.set_ylim(bottom=0)
+    close.set_ylim(top=4.0)
     patches = [Patch(color=_SHADES[state], alpha=_ALPHA, label=state) for state in shaded]
     _legend(above, [*above.get_legend_handles_labels()[0], *patches])
     _legend(below, below.get_legend_handles_labels()[0])

@@ -55,7 +55,8 @@ def summary_rows(summary: Summary) -> Rows:
         ("accepted", f"{100 * summary.accepted_share:.1f} %{_counts(summary.reasons)}"),
         ("tumour error while TRACKING", _millimetres(summary.target)),
         ("the same without correction", _millimetres(summary.uncorrected)),
-        ("tumour now, predicted, when asked", _millimetres(summary.target_predicted)),
+        ("tumour now, when asked", _millimetres(summary.target_predicted)),
+        ("prediction there when asked", f"{100 * summary.predicted_share:.1f} % of the time"),
         ("latest measured position, when asked", _millimetres(summary.target_now)),
         ("accepted but wrong", f"{summary.wrong} of {summary.registered.count} off by more than {WRONG:g} mm"),
         ("image to TF", f"median {summary.latency.median:.0f} ms, 95 % within {summary.latency.p95:.0f} ms"),
@@ -79,8 +80,8 @@ def _page(summary: Summary, pictures: dict[str, bytes], source: str) -> str:
         "Guidance of a breathing liver",
         paragraph(source),
         '<p class="headline">The tumour moves with every breath; taken to be at rest, it would be '
-        f"<b>{summary.uncorrected.rms:.1f} mm</b> off (RMS). Registered to the live frames, it was known to "
-        f"<b>{summary.target.rms:.1f} mm</b>.</p>",
+        f"<b>{summary.uncorrected.rms:.1f} mm</b> off (RMS). Whoever asked at any moment where it is now was told to "
+        f"<b>{summary.target_predicted.rms:.1f} mm</b>; where it was on an image, to {summary.target.rms:.1f} mm.</p>",
         heading("What the physician sees"),
         picture(guidance, "Live frame, 3D-US slices and their blend", full=True),
         paragraph(
@@ -89,7 +90,10 @@ def _page(summary: Summary, pictures: dict[str, bytes], source: str) -> str:
         ),
         heading("Where the tumour is"),
         picture(target, "True and broadcast position of the tumour over time", full=True),
-        paragraph("Looked up on TF in base_link, at each image's stamp, by a separate process."),
+        paragraph(
+            "Looked up on TF in base_link by a separate process: measured, at the time of each image; predicted and "
+            "latest measured, fifty times a second at whatever moment it was, against the truth at that moment."
+        ),
         heading("In numbers"),
         table(summary_rows(summary)),
         paragraph("The same in summary.json; every message in bag/, the parameters in parameters.yaml."),

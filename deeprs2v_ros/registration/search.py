@@ -21,7 +21,7 @@ from deeprs2v_ros.registration.settings import RegistrationSettings
 
 
 class Reach(NamedTuple):
-    """How far a search looks: poses ``drawn`` around the prior, ``wider`` than its scale, and how many of them climb."""
+    """How far a search looks: poses ``drawn`` around the prior, ``wider`` than its scale; so many ``starts`` climb."""
 
     drawn: int
     wider: float

@@ -226,7 +226,7 @@ class Tracker:
         return found.accepted and found.signals.lncc > self._usual - UNLIKE
 
     def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
-        """From many places around the prior; in doubt, with what a network says; with nothing to lose, from far away."""
+        """From many places around the prior; in doubt, as a network says; with nothing to lose, from far away."""
         before = evaluate(self._task(frame, -1, [expected]), expected.pose)
         if not self.correction:
             return self._proposed(frame, tracked, expected, before, began)
