@@ -13,7 +13,7 @@ import numpy as np
 
 from deeprs2v_ros.geometry import Array
 
-REACH = 0.35
+REACH = 0.45
 """s after a moment within which measurements tell how it went on."""
 MOMENTS = 2048
 """Kept at the most."""
@@ -21,11 +21,11 @@ APART = 0.045
 """s between two moments kept, at the least."""
 LASTS = 90.0
 """s after which a moment counts a third."""
-ALIKE = 0.2
+ALIKE = (0.2, 0.2, 0.4)
 """Difference of position or velocity, over its usual spread, at which a moment counts 0.6."""
 SMALLEST_SPREAD = 0.5
 """mm or mm/s: smaller differences are noise."""
-RIDGE = 1.0
+RIDGE = 0.1
 """Measurements that say that there is nothing to correct."""
 OUTLIER = 2.0
 """mm off at which a measurement counts half."""
@@ -38,7 +38,7 @@ class MotionMemory:
     def __init__(self) -> None:
         self._count = 0
         self._times = np.zeros(MOMENTS)
-        self._states = np.zeros((MOMENTS, 12))
+        self._states = np.zeros((MOMENTS, 18))
         self._sums = np.zeros((MOMENTS, _TERMS * (_TERMS + 6)))
 
     def keep(self, time: float, state: Array) -> int | None:
@@ -65,8 +65,8 @@ class MotionMemory:
         states = self._states[:known]
         if known < 2:
             return np.zeros((_TERMS, 6))
-        spread = np.sqrt(states.var(axis=0).reshape(2, 6).sum(axis=1) + SMALLEST_SPREAD**2)
-        apart = (states - state.ravel()) / np.repeat(ALIKE * spread, 6)
+        spread = np.sqrt(states.var(axis=0).reshape(3, 6).sum(axis=1) + SMALLEST_SPREAD**2)
+        apart = (states - state.ravel()) / np.repeat(np.array(ALIKE) * spread, 6)
         weights = np.exp(-0.5 * np.einsum("ni,ni->n", apart, apart) - (time - self._times[:known]) / LASTS)
         weights[time - self._times[:known] < REACH] = 0.0  # not yet complete, and no independent evidence
         sums = (weights @ self._sums[:known]).reshape(_TERMS, _TERMS + 6)

@@ -109,14 +109,14 @@ class MotionPredictor:
             self._begin(time, position, spread)
             return
         self._compare(time, position, spread)
-        self._remember(time, self._filter.update(elapsed, position, spread))
+        self._remember(time, position, self._filter.update(elapsed, position, spread))
 
     def predict(self, time: int) -> Prediction | None:
         """The motion at ``time`` (ns), to be shown. None: nothing is known, it is too far from the last image, or
         recent predictions were too far off.
         """
         expected = self.expect(time)
-        if expected is None or abs(expected.horizon) > self._settings.horizon:
+        if expected is None or abs(time - self._moments[-1].time) > round(self._settings.horizon * 1e9):
             return None
         return None if expected.recent_error > self._settings.maximum_error else expected
 
@@ -135,27 +135,27 @@ class MotionPredictor:
 
     def _begin(self, time: int, position: Array, covariance: Array) -> None:
         self._moments = []
-        self._remember(time, self._filter.start(position, covariance))
+        self._remember(time, position, self._filter.start(position, covariance))
 
-    def _remember(self, time: int, snapshot: Snapshot) -> None:
+    def _remember(self, time: int, position: Array, snapshot: Snapshot) -> None:
         seconds = (time - self._epoch) * 1e-9
-        state = snapshot.mean()[:2]
+        state = snapshot.mean()
         number = self._memory.keep(seconds, state)
+        if number is not None:  # without this, rare images would leave it open where the correction begins
+            self._memory.learn(number, 0.0, position - state[0])
         self._moments.append(_Moment(time, snapshot, self._memory.correction(seconds, state), number))
         self._moments = [each for each in self._moments if time - each.time < REACH * 1e9]
 
     def _compare(self, time: int, position: Array, covariance: Array) -> None:
-        """Hold a measurement against what had been predicted for its time: at about three horizons."""
+        """Hold a measurement against what had been predicted for its time, over three or four horizons."""
         for each in self._moments[:: -max(1, len(self._moments) // 3)]:
             horizon = (time - each.time) * 1e-9
             expected, spread = each.after(horizon)
             off = position - expected
             squared = off @ np.linalg.solve(self._record.scale * spread + covariance, off)
             self._record.add(horizon, float(np.linalg.norm(off[:3])), float(squared))
-        for each in self._moments:
             if each.number is not None:
-                horizon = (time - each.time) * 1e-9
-                self._memory.learn(each.number, horizon, position - each.snapshot.after(horizon)[0])
+                self._memory.learn(each.number, horizon, off + corrected(each.correction, horizon))
 
 
 class _Record:
