@@ -36,6 +36,8 @@ ANYWHERE = 0.035
 """Variance that is left to each direction in which nothing has moved, over that of all accelerations together / 3."""
 DIRECTIONS_LAST = 30.0
 """s over which the directions of motion are learned."""
+STILL = 0.1
+"""mm/s in every direction, that are always added to what was seen: an organ that rests has no direction."""
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(5)
 
@@ -122,7 +124,7 @@ class MotionFilter:
         if self._weights[STRANGE].sum() < 0.5:  # a cough teaches nothing about breathing
             velocity = self._weights @ self._states[:, 6:12]
             self._directions = np.exp(-elapsed / DIRECTIONS_LAST) * self._directions
-            self._directions = self._directions + elapsed * np.outer(velocity, velocity)
+            self._directions = self._directions + elapsed * (np.outer(velocity, velocity) + STILL**2 * np.eye(6))
         self._noise = self._accelerations()
 
     def _accelerations(self) -> Array:

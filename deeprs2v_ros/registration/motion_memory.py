@@ -1,10 +1,10 @@
 """How an organ's motion went on from moments like this one, in the minutes before.
 
 For every moment kept, it is known where the filters expected the organ to be afterwards, and where it was measured. How
-far off they were, as a polynomial in time, is fitted over all moments that resemble the present one in position and
-velocity: the way in differs from the way out (kernel regression: Atkeson, Moore and Schaal, Artificial Intelligence
-Review 11, 1997). Where nothing resembles the present, as in a cough or when breath is held, a ridge leaves nothing of
-the correction.
+far off they were, as a polynomial in time, is fitted over all moments that resemble the present one in position,
+velocity and acceleration: the way in differs from the way out (kernel regression: Atkeson, Moore and Schaal, Artificial
+Intelligence Review 11, 1997). Where nothing resembles the present, as in a cough or when breath is held, a ridge leaves
+nothing of the correction.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ APART = 0.045
 LASTS = 90.0
 """s after which a moment counts a third."""
 ALIKE = (0.2, 0.2, 0.4)
-"""Difference of position or velocity, over its usual spread, at which a moment counts 0.6."""
+"""Difference of position, velocity and acceleration, over its usual spread, at which a moment counts 0.6."""
 SMALLEST_SPREAD = 0.5
-"""mm or mm/s: smaller differences are noise."""
+"""mm, mm/s or mm/s^2 that are added to the spread: smaller differences are noise."""
 RIDGE = 0.1
 """Measurements that say that there is nothing to correct."""
 OUTLIER = 2.0
@@ -42,7 +42,10 @@ class MotionMemory:
         self._sums = np.zeros((MOMENTS, _TERMS * (_TERMS + 6)))
 
     def keep(self, time: float, state: Array) -> int | None:
-        """Remember ``state``, position and velocity (2, 6) at ``time`` (s). None if the last one is too near."""
+        """Remember ``state``, position, velocity and acceleration (3, 6) at ``time`` (s); its number.
+
+        None if the last one is too near.
+        """
         last = (self._count - 1) % MOMENTS
         if self._count and time - self._times[last] < APART:
             return None
@@ -60,7 +63,7 @@ class MotionMemory:
         self._sums[moment % MOMENTS] += sums.ravel() / (1.0 + error[:3] @ error[:3] / OUTLIER**2)
 
     def correction(self, time: float, state: Array) -> Array:
-        """Coefficients for `corrected`, from moments like ``state`` (2, 6) at ``time`` (s)."""
+        """Coefficients for `corrected`, from moments like ``state`` (3, 6) at ``time`` (s)."""
         known = min(self._count, MOMENTS)
         states = self._states[:known]
         if known < 2:
