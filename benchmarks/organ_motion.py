@@ -11,7 +11,7 @@ from deeprs2v_ros.geometry import Array, about, from_motion, inverse
 from deeprs2v_ros.simulation.breathing import Breathing
 
 CENTRE = np.array([0.0, 70.0, 0.0])
-LENGTH = 90.0
+LENGTH = 60.0
 """s of every recording."""
 Motion = Callable[[float], Array]
 """Time (s) to C(t), rest_from_displaced (4, 4)."""
@@ -33,8 +33,8 @@ class Condition:
 
 
 CONDITIONS = (
+    Condition("15 mm, 4 s", pattern="goal", outliers=0.0),
     Condition("breathing"),
-    Condition("breathing, no outliers", outliers=0.0),
     Condition("irregular", pattern="irregular"),
     Condition("long pauses", pattern="pauses"),
     Condition("breath-holds", pattern="holds"),
@@ -54,6 +54,8 @@ def organ_motion(pattern: str, seed: int) -> Motion:
     """The motion of a pattern, different for each seed."""
     rng = np.random.default_rng([seed, 1])
     mean = Breathing(seed=seed, amplitude_mm=rng.uniform(12.0, 18.0), period_s=rng.uniform(3.4, 4.6), irregularity=0.15)
+    if pattern == "goal":
+        mean = Breathing(seed=seed)
     if pattern == "still":
         mean = replace(mean, amplitude_mm=0.0)
     if pattern == "irregular":
@@ -72,9 +74,15 @@ def organ_motion(pattern: str, seed: int) -> Motion:
         later = replace(mean, amplitude_mm=rng.uniform(6.0, 25.0), period_s=rng.uniform(2.2, 5.5))
         # Both are at rest when a breath starts, so nothing jumps.
         first = int(0.5 * LENGTH / mean.period_s)
-        change, start = mean._start(first), later._start(first)
+        change, start = _start(mean, first), _start(later, first)
         return lambda t: inverse(mean.rigid(t) if t < change else later.rigid(t - change + start))
     return lambda t: inverse(mean.rigid(t))
+
+
+def _start(breathing: Breathing, breath: int) -> float:
+    """When (s) a breath starts: the last time at which the organ is at rest before the breath's own middle."""
+    times = np.arange((breath + 0.5) * breathing.period_s, 0.0, -0.005)
+    return next((float(time) for time in times if breathing.state(float(time))[0] == 0.0), 0.0)
 
 
 def _warped(breathing: Breathing, holds: list[tuple[float, float]]) -> Motion:
@@ -95,7 +103,7 @@ def _warped(breathing: Breathing, holds: list[tuple[float, float]]) -> Motion:
 
 def _pauses(breathing: Breathing, rng: np.random.Generator) -> list[tuple[float, float]]:
     count = int(LENGTH / breathing.period_s)
-    return [(breathing._start(n) - 0.1, rng.uniform(0.5, 4.0)) for n in range(1, count)]
+    return [(_start(breathing, n) - 0.1, rng.uniform(0.5, 4.0)) for n in range(1, count)]
 
 
 def _coughing(breathing: Breathing, rng: np.random.Generator) -> Motion:

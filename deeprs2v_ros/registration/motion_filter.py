@@ -20,7 +20,7 @@ SIGMA = np.array([3.0, 12.0, 400.0])
 """mm/s^2, one for each filter."""
 TAU = np.array([0.5, 0.5, 0.2])
 """s after which a third of an acceleration is left, likewise."""
-FADES = np.array([1e6, 1e6, 0.3])
+FADES = np.array([1e6, 1e6, 0.15])
 """s after which a third of a velocity is left, likewise: a cough is over soon."""
 STRANGE = np.array([False, False, True])
 """Which filters expect motion in any direction."""
@@ -36,6 +36,8 @@ ANYWHERE = 0.035
 """Variance that is left to each direction in which nothing has moved, over that of all accelerations together / 3."""
 DIRECTIONS_LAST = 30.0
 """s over which the directions of motion are learned."""
+STILL = 0.1
+"""mm/s in every direction, that are always added to what was seen: an organ that rests has no direction."""
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(5)
 
@@ -59,12 +61,15 @@ class Snapshot:
         return np.einsum("m,mai->ai", self.weights, self.states)
 
     def after(self, horizon: float) -> tuple[Array, Array]:
-        """Position (6,) and its covariance (6, 6) ``horizon`` s later; before, if it is negative."""
+        """The position (6,) ``horizon`` s later, before if it is negative, and its covariance (6, 6).
+
+        The covariance is what each filter says of its own position, and how far these are apart.
+        """
         row = _transition(horizon)[:, 0]
         positions = np.einsum("ma,mai->mi", row, self.states)
         position = self.weights @ positions
         apart = positions - position
-        carried = np.einsum("ma,maibj,mb->mij", row, self.covariances, row, optimize=False)
+        carried = np.einsum("ma,maibj,mb->mij", row, self.covariances, row)
         driven = _driven(abs(horizon))[:, 0, 0, None, None] * self.noise
         each = carried + driven + apart[:, :, None] * apart[:, None, :]
         return position, np.einsum("m,mij->ij", self.weights, each)
@@ -119,7 +124,7 @@ class MotionFilter:
         if self._weights[STRANGE].sum() < 0.5:  # a cough teaches nothing about breathing
             velocity = self._weights @ self._states[:, 6:12]
             self._directions = np.exp(-elapsed / DIRECTIONS_LAST) * self._directions
-            self._directions = self._directions + elapsed * np.outer(velocity, velocity)
+            self._directions = self._directions + elapsed * (np.outer(velocity, velocity) + STILL**2 * np.eye(6))
         self._noise = self._accelerations()
 
     def _accelerations(self) -> Array:

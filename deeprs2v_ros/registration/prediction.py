@@ -94,15 +94,15 @@ class MotionPredictor:
         if elapsed > GAP:
             self._begin(time, position, spread)
             return
-        self._compare(time, position, spread)
-        self._remember(time, self._filter.update(elapsed, position, spread))
+        self._compare(time, elapsed, position, spread)
+        self._remember(time, position, self._filter.update(elapsed, position, spread))
 
     def predict(self, time: int) -> Prediction | None:
         """The motion at ``time`` (ns), to be shown. None: nothing is known, it is too far from the last image, or
         recent predictions were too far off.
         """
         expected = self.expect(time)
-        if expected is None or abs(expected.horizon) > self._settings.horizon:
+        if expected is None or abs(time - self._moments[-1].time) > round(self._settings.horizon * 1e9):
             return None
         return None if expected.recent_error > self._settings.maximum_error else expected
 
@@ -121,27 +121,27 @@ class MotionPredictor:
 
     def _begin(self, time: int, position: Array, covariance: Array) -> None:
         self._moments = []
-        self._remember(time, self._filter.start(position, covariance))
+        self._remember(time, position, self._filter.start(position, covariance))
 
-    def _remember(self, time: int, snapshot: Snapshot) -> None:
+    def _remember(self, time: int, position: Array, snapshot: Snapshot) -> None:
         seconds = (time - self._epoch) * 1e-9
-        state = snapshot.mean()[:2]
+        state = snapshot.mean()
         number = self._memory.keep(seconds, state)
+        if number is not None:  # without this, rare images would leave it open where the correction begins
+            self._memory.learn(number, 0.0, position - state[0])
         self._moments.append(_Moment(time, snapshot, self._memory.correction(seconds, state), number))
         self._moments = [each for each in self._moments if time - each.time < REACH * 1e9]
 
-    def _compare(self, time: int, position: Array, covariance: Array) -> None:
-        """Hold a measurement against what had been predicted for its time: at about three horizons."""
+    def _compare(self, time: int, elapsed: float, position: Array, covariance: Array) -> None:
+        """Hold a measurement against what had been predicted for its time, over three or four horizons."""
         for each in self._moments[:: -max(1, len(self._moments) // 3)]:
             horizon = (time - each.time) * 1e-9
             expected, spread = each.after(horizon)
             off = position - expected
             squared = off @ np.linalg.solve(self._record.scale * spread + covariance, off)
-            self._record.add(horizon, float(np.linalg.norm(off[:3])), float(squared))
-        for each in self._moments:
+            self._record.add(elapsed, horizon, float(np.linalg.norm(off[:3])), float(squared))
             if each.number is not None:
-                horizon = (time - each.time) * 1e-9
-                self._memory.learn(each.number, horizon, position - each.snapshot.after(horizon)[0])
+                self._memory.learn(each.number, horizon, off + corrected(each.correction, horizon))
 
 
 class _Record:
@@ -154,6 +154,7 @@ class _Record:
     TARGET = 0.93
     """Share of measurements that should be inside the ellipsoid for 95 %: some are outliers."""
     STEP = 0.1
+    """Logarithm of the scale, for a measurement outside."""
     LIMITS = (0.7, 25.0)
     """Of the scale of variances."""
 
@@ -162,10 +163,13 @@ class _Record:
         self._squares = [math.nan] * (len(self.EDGES) + 1)
         self._inside = float(chi2.ppf(0.95, 6))
 
-    def add(self, horizon: float, error: float, squared_distance: float) -> None:
-        """Note an ``error`` (mm) over a ``horizon`` (s), and its squared Mahalanobis distance with `scale`."""
+    def add(self, elapsed: float, horizon: float, error: float, squared_distance: float) -> None:
+        """Note an ``error`` (mm) over a ``horizon`` (s), and its squared Mahalanobis distance with `scale`.
+
+        ``elapsed`` (s) is the time since the measurement before.
+        """
         at = self._class(horizon)
-        before, kept = self._squares[at], 0.75
+        before, kept = self._squares[at], math.exp(-elapsed / self.LASTS)
         self._squares[at] = error**2 if math.isnan(before) else kept * before + (1.0 - kept) * error**2
         # Rises and falls are in balance when the target is met, whatever the distribution of errors.
         step = self.TARGET - 1.0 if squared_distance < self._inside else self.TARGET
