@@ -70,7 +70,8 @@ def write_bag(bag: Path, run: Run) -> None:
         put("volume/markers", "visualization_msgs/msg/MarkerArray", START, _markers())
         put("tf_static", "tf2_msgs/msg/TFMessage", START, _transforms(
             START, ("base_link", "us_volume", BASE_FROM_VOLUME),
-            ("us_volume_corrected", "tumor", rigid(translation=TARGET))))  # fmt: skip
+            ("us_volume_corrected", "tumor", rigid(translation=TARGET)),
+            ("us_volume_predicted", "tumor_predicted", rigid(translation=TARGET))))  # fmt: skip
         for index, (error, moved) in enumerate(zip(run.error, run.displacement, strict=True)):
             stamp = START + index * PERIOD
             latency = run.latency_ms[index]
@@ -87,6 +88,9 @@ def write_bag(bag: Path, run: Run) -> None:
                     stamp, ("us_volume", "us_volume_corrected", correction)))  # fmt: skip
                 put("monitor/target", points, published, _point(stamp, TARGET + moved + error))
                 put("monitor/target_now", points, published, _point(published, TARGET + moved + error))
+                ahead = published - stamp
+                carried = run.displacement[index] + (moved - run.displacement[max(index - 1, 0)]) * ahead / PERIOD
+                put("monitor/target_predicted", points, published, _point(published, TARGET + carried + error))
                 put("registration/slice", "sensor_msgs/msg/Image", published, _image(stamp, frame))
                 blend = np.stack([frame, frame // 2, frame], axis=-1)
                 put("registration/blend", "sensor_msgs/msg/Image", published, _image(stamp, blend))
@@ -150,7 +154,9 @@ def _status(stamp: int, state: int, tracked: np.ndarray, motion: np.ndarray, lat
     return _T[STATUS](
         _header(stamp, "us_volume"), state, accepted, "" if accepted else "LOW_LNCC",
         _pose(tracked), _pose(motion @ tracked), np.zeros(36), _pose(motion), _pose(np.eye(4)),
-        0.1, 0.1, 0.5, 0.9, 1.0, 10, 0.01, 0.02, nan, latency, latency, 0.0 if accepted else nan, "volume", "", "",
+        _pose(motion), 0.0, np.zeros(36), _pose(motion), np.zeros(36), latency, 0.5,
+        _T["geometry_msgs/msg/Point"](0.0, 0.0, 0.0),
+        0.1, 0.1, 0.5, 0.9, 1.0, 10, 0.01, 0.02, nan, latency, latency, 0.0 if accepted else nan, True, "volume", "", "",
     )  # fmt: skip
 
 

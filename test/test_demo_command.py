@@ -123,6 +123,7 @@ def assert_complete(folder, printed):
     assert summary["wrong"] == 0
     assert summary["target"]["count"] >= 5
     assert summary["target"]["rms"] < 1.5
+    assert summary["target_predicted"]["count"] >= 20
     assert f"RMS {summary['target']['rms']:.2f} mm" in printed
     assert (folder / "guidance.png").is_file()
     assert (folder / "target.png").is_file()
@@ -132,7 +133,7 @@ def assert_complete(folder, printed):
     assert topics >= {
         "/joint_states", "/tf", "/tf_static", "/us/image", "/volume/file", "/volume/overview", "/volume/markers",
         "/registration/status", "/registration/slice", "/registration/blend", "/monitor/target",
-        "/monitor/target_now", "/simulation/target",
+        "/monitor/target_now", "/monitor/target_predicted", "/simulation/target",
     }  # fmt: skip
 
 

@@ -63,6 +63,10 @@ def test_the_latest_known_position_is_compared_with_the_truth_of_its_own_time(re
     assert summary.target.max < 1e-6
     assert summary.target_now.rms == pytest.approx(15.0 * 0.2, abs=1e-6)
     assert summary.target_now.count == COUNT - 2  # the truth ends before the last two were asked for
+    assert summary.target_predicted.count == COUNT - 2 and summary.predicted_share == 1.0
+    # The first image knows no velocity yet, and is as far off as the latest position is.
+    assert summary.target_predicted.max == pytest.approx(15.0 * 0.2, abs=1e-6)
+    assert summary.target_predicted.median < 1e-6
 
 
 def test_only_tracking_counts(recorded):

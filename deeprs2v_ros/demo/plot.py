@@ -85,7 +85,7 @@ def target_plot(recording: Recording, summary: Summary) -> bytes:
 
 def _legend(axes: Axes, handles: list[Artist]) -> None:
     """Above the ``axes``, where it hides nothing."""
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=len(handles), frameon=False)
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, frameon=False, fontsize=9)
 
 
 def _since(points: Points, start: int) -> Points:
