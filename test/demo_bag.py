@@ -156,7 +156,8 @@ def _status(stamp: int, state: int, tracked: np.ndarray, motion: np.ndarray, lat
         _pose(tracked), _pose(motion @ tracked), np.zeros(36), _pose(motion), _pose(np.eye(4)),
         _pose(motion), 0.0, np.zeros(36), _pose(motion), np.zeros(36), latency, 0.5,
         _T["geometry_msgs/msg/Point"](0.0, 0.0, 0.0),
-        0.1, 0.1, 0.5, 0.9, 1.0, 10, 0.01, 0.02, nan, latency, latency, 0.0 if accepted else nan, True, "volume", "", "",
+        0.1, 0.1, 0.5, 0.9, 1.0, 10, 0.01, 0.02, nan, latency, latency,
+        0.0 if accepted else nan, True, "volume", "", "",
     )  # fmt: skip
 
 

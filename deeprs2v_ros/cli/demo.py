@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", type=Path, help="valid area of a frame (PNG); without it, found from the frames")
     parser.add_argument("--duration", type=float, default=30.0, help="seconds of tracking (default 30)")
     parser.add_argument("--seed", type=int, default=1, help="patient, breathing and hand (default 1)")
+    parser.add_argument("--rate", type=float, default=10.0, help="images per second (default 10)")
     parser.add_argument("--breathing-mm", type=float, default=15.0, help="head-to-foot travel (default 15)")
 
 
@@ -82,22 +83,24 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(f"--duration: must be at least 1 second, but is {arguments.duration:g}")
     if not 0.0 <= arguments.breathing_mm < math.inf:
         raise InputError(f"--breathing-mm: must not be negative, but is {arguments.breathing_mm:g}")
+    if not 0.5 <= arguments.rate <= 100.0:
+        raise InputError(f"--rate: must be between 0.5 and 100 images per second, but is {arguments.rate:g}")
     if arguments.seed < 0:
         raise InputError(f"--seed: must not be negative, but is {arguments.seed}")
 
 
 def _prepare(arguments: argparse.Namespace, folder: Path) -> tuple[Parameters, str]:
     """The parameters, and a few words on what the images are."""
-    breathing = f"breathing {arguments.breathing_mm:g} mm, seed {arguments.seed}"
+    choices = (arguments.seed, arguments.breathing_mm, arguments.rate)
+    breathing = f"breathing {arguments.breathing_mm:g} mm, seed {arguments.seed}, {arguments.rate:g} images a second"
     if arguments.sequence is None:
-        parameters = simulated_parameters(folder / "volume.mha", arguments.seed, arguments.breathing_mm)
+        parameters = simulated_parameters(folder / "volume.mha", *choices)
         return parameters, f"Simulated patient and cart; {breathing}."
     sequence, mask = read_masked_sequence(arguments.sequence, arguments.mask)
     read_volume(arguments.volume)  # so that a bad one is reported at once
     cv2.imwrite(str(folder / "mask.png"), np.where(mask, 255, 0).astype(np.uint8))
     parameters = recorded_parameters(
-        arguments.sequence, sequence, folder / "mask.png", mask, arguments.volume,
-        arguments.seed, arguments.breathing_mm,
+        arguments.sequence, sequence, folder / "mask.png", mask, arguments.volume, *choices
     )  # fmt: skip
     names = f"{arguments.sequence.name} in {arguments.volume.name}"
     moved = f"shown on a simulated arm as if the liver moved, {breathing}; the tumour is a sphere placed among them"

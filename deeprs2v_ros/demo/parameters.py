@@ -20,10 +20,10 @@ _EVERY_NODE = "/**"
 _ACQUISITION = ("sweep_frames", "spacing", "output")
 
 
-def simulated_parameters(volume: Path, seed: int, breathing_mm: float) -> Parameters:
-    """Those of the simulated cart; the volume that it acquires is written to ``volume``."""
+def simulated_parameters(volume: Path, seed: int, breathing_mm: float, rate: float) -> Parameters:
+    """Those of the simulated cart; the volume that it acquires is written to ``volume``. ``rate``: images per second."""
     parameters = _simulator()
-    _of(parameters, _EVERY_NODE).update({"scene.seed": seed, "scene.breathing_mm": breathing_mm})
+    _of(parameters, _EVERY_NODE).update({"scene.seed": seed, "scene.breathing_mm": breathing_mm, "scene.rate": rate})
     _of(parameters, "volume_server")["output"] = str(volume)
     return parameters
 
@@ -36,6 +36,7 @@ def recorded_parameters(
     volume: Path,
     seed: int,
     breathing_mm: float,
+    rate: float,
 ) -> Parameters:
     """Those of a cart on which recorded frames are shown as if the organ moved; ``mask_path`` holds ``mask``."""
     parameters = _simulator()
@@ -51,6 +52,7 @@ def recorded_parameters(
             "scene.kind": "recorded",
             "scene.seed": seed,
             "scene.breathing_mm": breathing_mm,
+            "scene.rate": rate,
             "scene.sequence": str(sequence_path.resolve()),
             "scene.mask": str(mask_path.resolve()),
         }

@@ -22,10 +22,14 @@ LEAST_INSIDE, LEAST_FILLED = 0.7, 0.05
 """Share of a frame's valid area that the grid has to hold, and share of the grid that the frame has to fill."""
 
 
+class UnfitError(InputError):
+    """The frames are much larger or smaller than those that the weights are for."""
+
+
 class Predictor:
     """A trained network in front of one ``volume``, for frames with ``mask`` (rows, columns) and one pixel size.
 
-    Raises InputError for frames that are much larger or smaller than the weights are for.
+    Raises UnfitError for frames that are much larger or smaller than the weights are for.
     """
 
     def __init__(
@@ -67,7 +71,7 @@ class Predictor:
         if inside.mean() < LEAST_INSIDE or filled < LEAST_FILLED:
             size = " x ".join(f"{n * p:.0f}" for n, p in zip(self._mask.shape[::-1], self._pixel_size, strict=True))
             held = " x ".join(f"{length:.0f}" for length in extent)
-            raise InputError(f"weights {name}: are for images of about {held} mm, these are of {size} mm")
+            raise UnfitError(f"weights {name}: are for images of about {held} mm, these are of {size} mm")
 
 
 @torch.inference_mode()

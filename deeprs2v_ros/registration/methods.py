@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -54,8 +55,8 @@ class RegistersFrames(Protocol):
 
 DEVICES = ("cpu", "cuda")
 
-LIVE = ("lncc", "deeprs2v+lncc", "deeprs2v")
-"""Methods that keep up with live images."""
+LIVE = ("deeprs2v+lncc", "lncc", "deeprs2v")
+"""Methods that keep up with live images; the first is the one to use."""
 
 
 def weights_file(method: str, weights: str | Path | None) -> Path | None:
@@ -83,7 +84,8 @@ def make_tracker(
     ``weights`` are a file or a shipped name in place of those that the method has.
 
     Raises InputError for an unknown method, for weights or a GPU that a method has no use for, for weights that cannot
-    be read, for frames that they are not for, and as `Tracker` does.
+    be read, for frames that a network without a correction is not for, and as `Tracker` does. With a correction, LNCC
+    does without the network then, and says so.
     """
     if method not in METHODS:
         raise InputError(f"method: {method!r} is none of {', '.join(METHODS)}")
@@ -101,8 +103,13 @@ def make_tracker(
     if made_of.weights is not None:
         # torch takes seconds to import, and a cart that uses LNCC alone need not have it.
         from deeprs2v_ros.network.checkpoint import choose_device, load_weights
-        from deeprs2v_ros.network.prediction import Predictor
+        from deeprs2v_ros.network.prediction import Predictor, UnfitError
 
         checkpoint = load_weights(weights or made_of.weights)
-        propose = Predictor(checkpoint, volume, mask, image_from_pixel, choose_device(device))
+        try:
+            propose = Predictor(checkpoint, volume, mask, image_from_pixel, choose_device(device))
+        except UnfitError as unfit:
+            if not made_of.correction:
+                raise
+            logging.getLogger(__name__).warning("%s; registering without the network, by LNCC alone", unfit)
     return Tracker(volume, mask, image_from_pixel, settings, temporal, propose, made_of.correction)

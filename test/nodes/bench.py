@@ -52,6 +52,7 @@ class Bench:
             "image.columns": SHAPE[1],
             "image.pixel_size": [float(IMAGE_FROM_PIXEL[0, 0]), float(IMAGE_FROM_PIXEL[1, 1])],
             "mask": str(mask_path),
+            "method": "lncc",
         }
         self.node = keep(RegistrationNode(context=context, parameter_overrides=overrides(values | parameters)))
         self.hand = keep(rclpy.create_node("hand", context=context))
