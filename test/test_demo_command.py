@@ -61,7 +61,7 @@ def test_without_ros_it_says_so(tmp_path):
 
 
 def test_parameters_of_the_simulated_cart(tmp_path):
-    parameters = simulated_parameters(tmp_path / "volume.mha", 7, 12.0)
+    parameters = simulated_parameters(tmp_path / "volume.mha", 7, 12.0, 10.0)
     assert parameters["/**"]["ros__parameters"]["scene.seed"] == 7
     assert parameters["/**"]["ros__parameters"]["scene.breathing_mm"] == 12.0
     assert parameters["volume_server"]["ros__parameters"]["output"] == str(tmp_path / "volume.mha")
@@ -73,7 +73,7 @@ def test_parameters_of_recorded_frames(tmp_path):
     transforms = np.stack([np.diag([0.3, 0.4, 0.3, 1.0])] * 2)
     sequence = Sequence(np.zeros((2, 40, 60), np.uint8), transforms, np.array([0.0, 0.1]), np.ones(2, dtype=bool))
     parameters = recorded_parameters(
-        tmp_path / "a.igs.mha", sequence, tmp_path / "mask.png", mask, tmp_path / "v.mha", 1, 15.0
+        tmp_path / "a.igs.mha", sequence, tmp_path / "mask.png", mask, tmp_path / "v.mha", 1, 15.0, 30.0
     )
     shared = parameters["/**"]["ros__parameters"]
     assert (shared["image.rows"], shared["image.columns"]) == (40, 60)

@@ -67,9 +67,14 @@ class GateSettings:
     """Degrees between the prior and the result."""
 
     def widened(self, factor: float) -> GateSettings:
-        """The gate for a prior that is ``factor`` times as wide."""
+        """The gate for a search around a prior that is ``factor`` times as wide.
+
+        There are more places where it may go wrong, so the result has to be surer. On simulated subjects, 95 % of the
+        right results of such searches are.
+        """
         return replace(
             self,
+            maximum_sigma=0.8 * self.maximum_sigma,
             maximum_translation=factor * self.maximum_translation,
             maximum_rotation=factor * self.maximum_rotation,
         )
