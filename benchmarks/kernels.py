@@ -70,7 +70,7 @@ def main() -> None:
         return sitk.Resample(image, plane)
 
     def resample_and_correlate() -> list[np.ndarray]:
-        b = sitk.GetArrayViewFromImage(resample())
+        b = sitk.GetArrayFromImage(resample())[0]
         products = (frame, b, frame * frame, b * b, frame * b)
         return [cv2.boxFilter(product, -1, (WINDOW, WINDOW)) for product in products]
 
