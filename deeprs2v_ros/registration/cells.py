@@ -74,32 +74,29 @@ def in_cells(
 
 @numba.njit(cache=True, nogil=True)
 def _lay_out(frame, visible, x, y, size, shape):  # noqa: ANN001, ANN202 (compiled)
-    number = np.full(shape, -1, np.int32)
-    total, valid = 0.0, 0
-    for row in range(visible.shape[0]):
-        for column in range(visible.shape[1]):
-            if visible[row, column]:
-                number[row // size, column // size] = 0
-                total, valid = total + frame[row, column], valid + 1
-    mean = np.float32(total / max(valid, 1))
-    count = 0
-    rows, columns = np.empty(number.size, np.int32), np.empty(number.size, np.int32)
+    total, valid, count = 0.0, 0, 0
+    rows, columns = np.empty(shape[0] * shape[1], np.int32), np.empty(shape[0] * shape[1], np.int32)
     for row in range(shape[0]):
         for column in range(shape[1]):
-            if number[row, column] == 0:
-                number[row, column], rows[count], columns[count] = count, row, column
+            before = valid
+            for down in range(row * size, min((row + 1) * size, visible.shape[0])):
+                for right in range(column * size, min((column + 1) * size, visible.shape[1])):
+                    if visible[down, right]:
+                        total, valid = total + frame[down, right], valid + 1
+            if valid > before:
+                rows[count], columns[count] = row, column
                 count += 1
+    mean = np.float32(total / max(valid, 1))
     groups = (count + LANES - 1) // LANES
     points = np.zeros((groups, size * size, 2 * LANES), np.float32)
     of_x, of_y = np.zeros((groups, LANES), np.float32), np.zeros((groups, LANES), np.float32)
     for index in range(count):
-        of_x[index // LANES, index % LANES] = x[columns[index] * size]
-        of_y[index // LANES, index % LANES] = y[rows[index] * size]
-    for row in range(visible.shape[0]):
-        for column in range(visible.shape[1]):
-            if visible[row, column]:
-                index = number[row // size, column // size]
-                slot = points[index // LANES, (row % size) * size + column % size]
-                slot[index % LANES] = frame[row, column] - mean
-                slot[LANES + index % LANES] = 1.0
+        group, lane = index // LANES, index % LANES
+        top, left = rows[index] * size, columns[index] * size
+        of_x[group, lane], of_y[group, lane] = x[left], y[top]
+        for down in range(min(size, visible.shape[0] - top)):
+            for right in range(min(size, visible.shape[1] - left)):
+                if visible[top + down, left + right]:
+                    slot = points[group, down * size + right]
+                    slot[lane], slot[LANES + lane] = frame[top + down, left + right] - mean, 1.0
     return points, of_x, of_y, rows[:count].copy(), columns[:count].copy(), mean, valid
