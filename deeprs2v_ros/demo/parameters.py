@@ -21,7 +21,7 @@ _ACQUISITION = ("sweep_frames", "spacing", "output")
 
 
 def simulated_parameters(volume: Path, seed: int, breathing_mm: float, rate: float) -> Parameters:
-    """Those of the simulated cart at ``rate`` images per second; it writes the volume that it acquires to ``volume``."""
+    """Those of the simulated cart at ``rate`` images per second; it writes its volume to ``volume``."""
     parameters = _simulator()
     _of(parameters, _EVERY_NODE).update({"scene.seed": seed, "scene.breathing_mm": breathing_mm, "scene.rate": rate})
     _of(parameters, "volume_server")["output"] = str(volume)

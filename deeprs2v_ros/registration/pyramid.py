@@ -7,6 +7,8 @@ that what lies outside the data never darkens its edge.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +28,17 @@ FULLY_INSIDE = 0.99
 LEAST_WEIGHT = 0.05
 """Share of a coarse voxel that must be data. Slicing needs eight voxels with data around each point, which would shave
 a whole coarse voxel off the volume's border; values carried outwards by about as much make up for it."""
+
+REACH = 3.0
+"""Standard deviations after which a Gaussian is cut off."""
+
+WORTH_RESAMPLING = 1.25
+"""Times that a spacing has to be coarser than the volume's for the volume to be resampled."""
+
+SLAB = 24
+"""Layers that are made at a time."""
+
+WORKERS = ThreadPoolExecutor(2, thread_name_prefix="prepare")
 
 
 @dataclass(frozen=True)
@@ -59,10 +72,28 @@ class Level:
         return self.mask & ~self.beams.shadows(averaged)
 
 
+def build_levels(
+    volume: Volume, mask: NDArray[np.bool_], pixel_size: tuple[float, float], settings: Sequence[LevelSettings]
+) -> list[Level]:
+    """Prepare all levels for frames with ``mask`` (rows, columns) and ``pixel_size`` (x, y) in mm.
+
+    The volume is brought to the finest spacing first: what is finer takes time and memory, and shows on no level.
+    """
+    brightest = float(volume.array.max())
+    volume = coarsened(volume, min(each.spacing for each in settings))
+    speckle = {each.speckle for each in settings}
+    volumes = {sigma: blurred(volume, sigma) if sigma else volume for sigma in speckle}
+    return [build_level(volumes[each.speckle], mask, pixel_size, each, brightest) for each in settings]
+
+
 def build_level(
-    volume: Volume, mask: NDArray[np.bool_], pixel_size: tuple[float, float], settings: LevelSettings
+    volume: Volume,
+    mask: NDArray[np.bool_],
+    pixel_size: tuple[float, float],
+    settings: LevelSettings,
+    brightest: float | None = None,
 ) -> Level:
-    """Prepare one level for frames with ``mask`` (rows, columns) and ``pixel_size`` (x, y) in mm.
+    """Prepare one level; ``brightest`` is the intensity that counts as 1, by default the volume's highest.
 
     The lattice divides the image evenly, so that each point is the average of its own share of the pixels. It is never
     finer than the pixels.
@@ -74,7 +105,7 @@ def build_level(
     inside = area_average(mask.astype(np.float32), lattice.shape)
     points = max(3, int(settings.window / step[0]) // 2 * 2 + 1)
     whole = inside >= FULLY_INSIDE
-    sampled = sample_volume(volume, settings.spacing)
+    sampled = sample_volume(volume, settings.spacing, brightest)
     return Level(sampled, pack(sampled), lattice, inside, whole, points, Beams(whole, step[0]))
 
 
@@ -83,32 +114,54 @@ def blurred(volume: Volume, sigma: float) -> Volume:
     known = (volume.array != 0).astype(np.float32)
     steps = (sigma / volume.spacing)[::-1]
     total, weight = (
-        ndimage.gaussian_filter(each, steps, mode="constant", truncate=3.0)
+        ndimage.gaussian_filter(each, steps, mode="constant", truncate=REACH)
         for each in (volume.array.astype(np.float32), known)
     )
     return replace(volume, array=np.divide(total, weight, out=np.zeros_like(total), where=known > 0))
 
 
-def sample_volume(volume: Volume, spacing: float) -> SampledVolume:
-    """Smooth and resample ``volume`` to about ``spacing`` mm; intensities as fractions of its maximum.
+def sample_volume(volume: Volume, spacing: float, brightest: float | None = None) -> SampledVolume:
+    """Smooth and resample ``volume`` to about ``spacing`` mm; intensities as fractions of ``brightest``.
 
-    An axis that is already that coarse is left alone, since interpolating it again would only blur it.
+    That is the volume's own maximum unless it is given.
+    """
+    coarse = coarsened(volume, spacing)
+    scale = np.float32(1.0 / (volume.array.max() if brightest is None else brightest))
+    array = np.where(coarse.array != 0, coarse.array * scale, np.float32(np.nan))
+    return SampledVolume(array, np.linalg.inv(coarse.volume_from_voxel))
+
+
+def coarsened(volume: Volume, spacing: float) -> Volume:
+    """``volume`` smoothed and resampled to about ``spacing`` mm, float32; voxels without data do not count, and stay 0.
+
+    An axis that is already that coarse is left alone, since interpolating it again would only blur it. Done in slabs,
+    so that little more memory is needed than for the result.
     """
     factor = spacing / volume.spacing  # x, y, z
-    factor[factor < 1.25] = 1.0
-    data = volume.array.astype(np.float32) / np.float32(volume.array.max())
-    weight = (volume.array != 0).astype(np.float32)
-    if (factor > 1.0).any():
-        sigma = 0.4 * np.sqrt(factor**2 - 1.0)[::-1]
-        shape = np.maximum(np.ceil(np.array(data.shape) / factor[::-1]), 2).astype(int)
+    factor[factor < WORTH_RESAMPLING] = 1.0
+    if (factor == 1.0).all():
+        return volume
+    factor = factor[::-1]
+    sigma = 0.4 * np.sqrt(factor**2 - 1.0)
+    shape = np.maximum(np.ceil(np.array(volume.array.shape) / factor), 2).astype(int)
+    array = np.empty(shape, np.float32)
+    beyond = int(np.ceil(REACH * sigma[0])) + 2
+
+    def fill(first: int) -> None:
+        last = min(first + SLAB, shape[0])
+        start = max(int(first * factor[0]) - beyond, 0)
+        slab = volume.array[start : int(last * factor[0]) + beyond]
         data, weight = (
             ndimage.affine_transform(
-                ndimage.gaussian_filter(array, sigma, mode="constant", truncate=3.0),
-                factor[::-1],
-                output_shape=tuple(shape),
+                ndimage.gaussian_filter(each.astype(np.float32), sigma, mode="constant", truncate=REACH),
+                factor,
+                offset=(first * factor[0] - start, 0.0, 0.0),
+                output_shape=(last - first, *shape[1:]),
                 order=1,
             )
-            for array in (data, weight)
+            for each in (slab, slab != 0)
         )
-    array = np.where(weight > LEAST_WEIGHT, data / np.maximum(weight, LEAST_WEIGHT), np.float32(np.nan))
-    return SampledVolume(array, np.linalg.inv(volume.volume_from_voxel @ np.diag([*factor, 1.0])))
+        array[first:last] = np.where(weight > LEAST_WEIGHT, data / np.maximum(weight, LEAST_WEIGHT), np.float32(0.0))
+
+    list(WORKERS.map(fill, range(0, shape[0], SLAB)))
+    return Volume(array, volume.spacing * factor[::-1], volume.origin, volume.direction)

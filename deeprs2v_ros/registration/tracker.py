@@ -26,7 +26,7 @@ from deeprs2v_ros.registration.belief import SAME_IMAGE, Belief, expected_scale,
 from deeprs2v_ros.registration.correction import Evaluation, Task, correct, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction
-from deeprs2v_ros.registration.pyramid import Level, blurred, build_level
+from deeprs2v_ros.registration.pyramid import Level, build_levels
 from deeprs2v_ros.registration.search import APART, FAR, NEAR, Found, Reach, distance, hypotheses, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.uncertainty import pose_covariance, weakest_direction
@@ -110,13 +110,12 @@ class Tracker:
         self.propose = propose
         self.correction = correction
         self.centre = image_centre(mask.shape, image_from_pixel)
-        pixel_size, levels = (image_from_pixel[0, 0], image_from_pixel[1, 1]), self.settings.levels
+        pixel_size = (image_from_pixel[0, 0], image_from_pixel[1, 1])
         organ = behind_wall(mask, pixel_size, self.settings.abdominal_wall)
         if not organ.any():
             raise InputError(f"abdominal_wall: {self.settings.abdominal_wall:g} mm leave nothing of the images")
         self.mask = organ.astype(np.float32)
-        volumes = {sigma: blurred(volume, sigma) if sigma else volume for sigma in {s.speckle for s in levels}}
-        self.levels = [build_level(volumes[s.speckle], organ, pixel_size, s) for s in levels]
+        self.levels = build_levels(volume, organ, pixel_size, self.settings.levels)
         self.middle = apply(volume.volume_from_voxel, (np.array(volume.size) - 1) / 2.0)
         self._predictor = MotionPredictor(self.middle, self.settings.prediction)
         self._lock = Lock()  # of the predictor: what is predicted is asked for by other threads
