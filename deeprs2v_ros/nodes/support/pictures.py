@@ -9,9 +9,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from tf2_ros import Buffer, TransformException
 
+from deeprs2v_ros.frames import CORRECTED, IMAGE, TUMOR
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import METRES, image_message, stamp_message, transform_from_message
-from deeprs2v_ros.nodes.support.frames import CORRECTED, IMAGE, TUMOR
 from deeprs2v_ros.nodes.support.overlay import Slicer, blend, draw_outline, point_in_image, refused
 from deeprs2v_ros.nodes.support.parameters import declare_positive
 from deeprs2v_ros.registration.guidance import Outcome
