@@ -43,7 +43,7 @@ from deeprs2v_ros.nodes.support.parameters import (
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
 from deeprs2v_ros.nodes.support.volume_sources import acquire, make_from_sequence, output_path
-from deeprs2v_ros.parameters.cart import declare_volume_place
+from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
 RELOADED = {
@@ -82,7 +82,7 @@ class VolumeServer(Node):
             ),
             "volume_from_mri.xyzw": self._movable("volume_from_mri.xyzw", IDENTITY, 4, "Its quaternion [x, y, z, w]"),
         }
-        self._radius = declare_positive(self, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
+        self._radius = declare_tumour_radius(partial(declare, self))
         self._file = self.create_publisher(String, "volume/file", qos.LATCHED)
         self._overview = self.create_publisher(Image, "volume/overview", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "volume/markers", qos.LATCHED)

@@ -72,3 +72,8 @@ def declare_volume_place(declare: Declare) -> tuple[tuple[float, ...], tuple[flo
         declare, "base_from_volume.xyzw", [0.0, 0.0, 0.0, 1.0], 4, "Its quaternion [x, y, z, w]", read_only=False
     )
     return xyz, xyzw
+
+
+def declare_tumour_radius(declare: Declare) -> float:
+    """Radius of the tumour (mm): of its marker and outline. Raises InputError for what is not positive."""
+    return declare_positive(declare, "tumor.radius", 0.01, "Radius of the tumour in m") / _METRES

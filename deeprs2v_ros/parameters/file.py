@@ -24,7 +24,7 @@ class GivenParameters:
     """
 
     def __init__(self, common: Mapping[str, Any], own: Mapping[str, Any], source: str) -> None:
-        self._given, self._own, self._source = {**common, **own}, own, source
+        self._given, self._own, self.source = {**common, **own}, own, source
         self._values: dict[str, Any] = {}
 
     def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True) -> Any:
@@ -58,7 +58,7 @@ class GivenParameters:
             right, wanted = type(value) is type(default), type(default).__name__
         if not right:
             raise InputError(
-                f"{self._source}: parameter {name}: is {value!r}, not {wanted} (a double has a decimal point)"
+                f"{self.source}: parameter {name}: is {value!r}, not {wanted} (a double has a decimal point)"
             )
         return value
 
