@@ -26,6 +26,8 @@ def opened(bag: str | Path) -> Iterator[AnyReader]:
     bag = Path(bag)
     if bag.is_file():
         raise InputError(f"{bag}: is a file; a bag is the folder that holds metadata.yaml")
+    if bag.is_dir() and not (bag / "metadata.yaml").is_file():
+        raise InputError(f"{bag}: has no metadata.yaml (`ros2 bag reindex` makes one)")
     try:
         # Bags before ROS 2 Iron hold no definitions of their messages.
         with AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_HUMBLE)) as reader:
