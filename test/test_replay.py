@@ -248,7 +248,7 @@ def test_without_parameters_the_size_is_that_of_the_bag(folder, play, tmp_path, 
     rows, _ = play(folder / "bag", "--pixel-size", "0.5", "0.5", parameters=None)
     assert np.linalg.norm(rows[0].world_from_pixel[:3, 0]) == pytest.approx(0.5)
     play(folder / "bag", parameters=None, status=2)
-    assert "does not say how large a pixel is" in last_line(capsys)
+    assert "do not say how large a pixel is" in last_line(capsys)
 
 
 def test_other_names_of_topics(folder, play, tmp_path, capsys):
@@ -290,7 +290,7 @@ def test_bad_input_by_name(folder, play, tmp_path, capsys):
     nothing = write(tmp_path / "nothing", shown, leave_out=("tf",))
     refused(nothing, "TF does not say where us_image is, and there are no joint states")
     nowhere = write(tmp_path / "nowhere", shown, leave_out=("tf_static",))
-    refused(nowhere, "TF does not say where us_volume is, nor do parameters base_from_volume.xyz")
+    refused(nowhere, "TF does not say where us_volume is, nor do the parameters base_from_volume")
     refused(folder / "bag", "there are no joint states", "--poses", "joint_states")
     (folder / "size.yaml").write_text(PARAMETERS.replace(f"rows: {SHAPE[0]}", "rows: 100"))
     refused(folder / "bag", "have 180 rows and 240 columns, by the parameters", parameters="size.yaml")

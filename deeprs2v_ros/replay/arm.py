@@ -1,4 +1,4 @@
-"""Where the arm holds the image plane over time: as TF was recorded, or by forward kinematics of recorded joint states."""
+"""Where the arm holds the image plane over time: as TF was recorded, or by the kinematics of recorded joint states."""
 
 from __future__ import annotations
 

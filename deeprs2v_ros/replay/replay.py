@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rosbags.highlevel import AnyReader
 from tqdm import tqdm
 
-from deeprs2v_ros.bags import opened
+from deeprs2v_ros.bags import Bag, opened
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import BASE, IMAGE, TUMOR, VOLUME
 from deeprs2v_ros.geometry import Array
@@ -74,23 +73,21 @@ def replay(request: Request, log: Callable[[str], None]) -> Replayed:
     """
     read_volume(request.volume)  # so that a bad one is reported at once
     file = read_parameters(request.parameters)
-    with opened(request.bag) as reader:
-        topics = choose_topics(reader, str(request.bag), request.topics)
-        performance = _Performance(request, file, reader, topics, log)
-        return performance.play()
+    with opened(request.bag) as bag:
+        return _Performance(request, file, bag, choose_topics(bag, request.topics), log).play()
 
 
 class _Performance:
     """One replay from beginning to end."""
 
     def __init__(
-        self, request: Request, file: ParameterFile, reader: AnyReader, topics: Topics, log: Callable[[str], None]
+        self, request: Request, file: ParameterFile, bag: Bag, topics: Topics, log: Callable[[str], None]
     ) -> None:
-        self._request, self._reader, self._topics, self._log = request, reader, topics, log
-        bag = str(request.bag)
-        size = _size(file.of("registration"), request, reader, topics)
+        self._request, self._bag, self._topics, self._log = request, bag, topics, log
+        recorded = _recorded_size(bag, topics)
+        size = _size(file.of("registration"), request, recorded)
         given = file.of("registration", size | _asked_for(request))
-        self._images = _images(given, reader, topics, bag)
+        self._images = _images(given, recorded, f"{bag.path}: images on {topics.image}")
         mask = guidance.declare_mask(given)
         recipe, settings = guidance.declare_recipe(given), guidance.declare_guidance(given)
         deadline = round(1e9 * guidance.declare_transform_deadline(given))
@@ -98,8 +95,8 @@ class _Performance:
         cart.declare_tumour_radius(given)
         _warn(given, "registration", log)
 
-        self._clock, self._tree = BagClock(reader.start_time), TransformTree()
-        self._links = _with_volume(read_links(reader, topics), file.of("volume_server"), self._tree, bag)
+        self._clock, self._tree = BagClock(bag.start), TransformTree()
+        self._links = _with_volume(read_links(bag, topics), file.of("volume_server"), self._tree, bag)
         self._statuses: list[Status] = []
         self._runtimes: list[float] = []
         self._truth: dict[int, Array] = {}
@@ -114,14 +111,12 @@ class _Performance:
         """All messages in the order in which they were received."""
         player, topics = self._player, self._topics
         player.use_volume(str(self._request.volume))
-        connections = [each for each in self._reader.connections if each.topic in self._handlers]
-        total = self._reader.topics[topics.image].msgcount
-        with tqdm(total=total, unit="image") as bar:
-            for connection, received, data in self._reader.messages(connections):
+        with tqdm(total=self._bag.counts[topics.image], unit="image") as bar:
+            for topic, received, message in self._bag.messages(self._handlers):
                 player.advance(received)
-                self._handlers[connection.topic](self._reader.deserialize(data, connection.msgtype))
+                self._handlers[topic](message)
                 player.work()
-                bar.update(connection.topic == topics.image)
+                bar.update(topic == topics.image)
             player.finish()
         return Replayed(
             self._images,
@@ -135,7 +130,7 @@ class _Performance:
 
     def _connect(self, kinematics: GivenParameters) -> dict[str, Callable[[Any], None]]:
         """Who takes the messages of which topic; where the poses come from is settled here."""
-        topics, bag, player, links = self._topics, self._request.bag, self._player, self._links
+        topics, bag, player, links = self._topics, self._bag.path, self._player, self._links
         gap = links.gap(VOLUME, IMAGE)
         self.poses = self._request.poses or (JOINT_STATES if gap else TF)
         frames = {*links.up_from(VOLUME)}
@@ -166,7 +161,7 @@ class _Performance:
         root = self._links.up_from(VOLUME)[-1]
         if root not in arm.chain.links:
             raise InputError(
-                f"{self._request.bag}: TF leads from {VOLUME} to {root}, which is no link of {arm.chain.source}"
+                f"{self._bag.path}: TF leads from {VOLUME} to {root}, which is no link of {arm.chain.source}"
             )
         return Kinematics(self._tree, arm, period, self._clock, self._player, self._log)
 
@@ -191,32 +186,30 @@ def _asked_for(request: Request) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def _size(given: GivenParameters, request: Request, reader: AnyReader, topics: Topics) -> dict[str, Any]:
+def _size(given: GivenParameters, request: Request, recorded: tuple[int, int]) -> dict[str, Any]:
     """What the command line and the bag say of the images that the parameters do not."""
-    rows, columns = _recorded_size(reader, topics)
-    size = {name: value for name, value in (("image.rows", rows), ("image.columns", columns)) if name not in given}
+    names = ("image.rows", "image.columns")
+    size: dict[str, Any] = {name: value for name, value in zip(names, recorded, strict=True) if name not in given}
     return size if request.pixel_size is None else size | {"image.pixel_size": list(request.pixel_size)}
 
 
-def _recorded_size(reader: AnyReader, topics: Topics) -> tuple[int, int]:
+def _recorded_size(bag: Bag, topics: Topics) -> tuple[int, int]:
     """Rows and columns of the first image."""
-    connections = [each for each in reader.connections if each.topic == topics.image]
-    connection, _, data = next(reader.messages(connections))
-    first: Any = reader.deserialize(data, connection.msgtype)
+    _, _, first = next(bag.messages((topics.image,)))
     return first.height, first.width
 
 
-def _images(given: GivenParameters, reader: AnyReader, topics: Topics, bag: str) -> ImageGeometry:
+def _images(given: GivenParameters, recorded: tuple[int, int], where: str) -> ImageGeometry:
     """The images' geometry, as the parameters say, if it is that of the bag."""
     if "image.pixel_size" not in given:
         raise InputError(
-            f"{bag}: a bag does not say how large a pixel is: image.pixel_size in the parameters, or --pixel-size"
+            f"{where} do not say how large a pixel is: image.pixel_size in the parameters, or --pixel-size"
         )
-    images, recorded = cart.declare_images(given), _recorded_size(reader, topics)
+    images = cart.declare_images(given)
     if images.shape != recorded:
         raise InputError(
-            f"{bag}: images on {topics.image} have {recorded[0]} rows and {recorded[1]} columns, by the parameters "
-            f"image.rows, image.columns they have {images.shape[0]} and {images.shape[1]}"
+            f"{where} have {recorded[0]} rows and {recorded[1]} columns, by the parameters image.rows, image.columns "
+            f"they have {images.shape[0]} and {images.shape[1]}"
         )
     return images
 
@@ -227,13 +220,13 @@ def _warn(given: GivenParameters, node: str, log: Callable[[str], None]) -> None
         log(f"{given.source}: {node} has no parameter {name}: ignored")
 
 
-def _with_volume(links: Links, server: GivenParameters, tree: TransformTree, bag: str) -> Links:
+def _with_volume(links: Links, server: GivenParameters, tree: TransformTree, bag: Bag) -> Links:
     """The links with the place of the volume by the parameters of volume_server, if TF does not say it."""
     if VOLUME in links.parents:
         return links
     if "base_from_volume.xyz" not in server:
         raise InputError(
-            f"{bag}: TF does not say where {VOLUME} is, nor do parameters base_from_volume.xyz, .xyzw of volume_server"
+            f"{bag.path}: TF does not say where {VOLUME} is, nor do the parameters base_from_volume of volume_server"
         )
     base_from_volume = rigid_from(*cart.declare_volume_place(server), "parameters base_from_volume")
     tree.insert(BASE, VOLUME, 0, base_from_volume, fixed=True)

@@ -28,8 +28,8 @@ class Status:
     image shows, ``received`` and ``concluded`` are on the bag's clock. Transforms are 4x4: ``tracked`` X, ``prior``,
     ``registered`` Y (volume_from_image), ``motion`` C; ``covariance`` (6, 6) is Y's about the image centre, in image
     axes. ``broadcast_*`` is what is on TF after this image, ``predicted_*`` the prediction for ``concluded``, and
-    ``forecast_*`` that for ``shown``, as it stood before the image was looked at; their covariances are about the middle
-    of the volume, in its axes. What there is not is None or NaN, in the file null.
+    ``forecast_*`` that for ``shown``, as it stood before the image was looked at; their covariances are about the
+    middle of the volume, in its axes. What there is not is None or NaN, in the file null.
     """
 
     frame: int | None
@@ -103,8 +103,8 @@ def status_of(conclusion: Conclusion, configuration: str) -> Status:
 def row_of(status: Status, image_from_pixel: Array) -> PoseRow:
     """The row of an image in POSES.csv: the registered pose, where there is none the tracked one.
 
-    Where the arm has not even said that, the image is put at the origin of the volume: a matrix has to be there. Runtimes
-    are 0, since they are the only thing that differs from one run to the next.
+    Where the arm has not even said that, the image is put at the origin of the volume: a matrix has to be there.
+    Runtimes are 0, since they are the only thing that differs from one run to the next.
     """
     pose = next((each for each in (status.registered, status.tracked) if each is not None), np.eye(4))
     return PoseRow(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rosbags.highlevel import AnyReader
-
+from deeprs2v_ros.bags import Bag
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.replay.messages import transforms_of
@@ -30,7 +29,7 @@ class Topics:
     target: str
 
 
-def choose_topics(reader: AnyReader, bag: str, wanted: Mapping[str, str | None]) -> Topics:
+def choose_topics(bag: Bag, wanted: Mapping[str, str | None]) -> Topics:
     """The topics to read: those ``wanted``, by the fields of `Topics`, else those of the usual names in any namespace.
 
     Raises InputError naming the ``bag`` for one that is wanted and not there, or without images.
@@ -43,25 +42,27 @@ def choose_topics(reader: AnyReader, bag: str, wanted: Mapping[str, str | None])
         "tf_static": (TRANSFORMS, "tf_static"),
         "target": (POINTS, "simulation/target"),
     }
-    found = {field: _chosen(reader, bag, *kind, wanted.get(field)) for field, kind in kinds.items()}
+    found = {field: _chosen(bag, *kind, wanted.get(field)) for field, kind in kinds.items()}
     if not found["image"]:
-        others = ", ".join(_of_kind(reader, IMAGES)) or "none"
-        compressed = _of_kind(reader, COMPRESSED)
+        others = ", ".join(_of_kind(bag, IMAGES)) or "none"
+        compressed = _of_kind(bag, COMPRESSED)
         note = f" (compressed ones cannot be read: {', '.join(compressed)})" if compressed else ""
-        raise InputError(f"{bag}: no images on us/image; topics with images: {others}{note}; choose by --image-topic")
+        raise InputError(
+            f"{bag.path}: no images on us/image; topics with images: {others}{note}; choose by --image-topic"
+        )
     return Topics(**found)
 
 
-def _of_kind(reader: AnyReader, kind: str) -> list[str]:
-    return sorted(name for name, topic in reader.topics.items() if topic.msgtype == kind and topic.msgcount)
+def _of_kind(bag: Bag, kind: str) -> list[str]:
+    return sorted(name for name, its_kind in bag.kinds.items() if its_kind == kind and bag.counts[name])
 
 
-def _chosen(reader: AnyReader, bag: str, kind: str, usual: str, wanted: str | None) -> str:
-    there = _of_kind(reader, kind)
+def _chosen(bag: Bag, kind: str, usual: str, wanted: str | None) -> str:
+    there = _of_kind(bag, kind)
     if wanted:
         name = "/" + wanted.lstrip("/")
         if name not in there:
-            raise InputError(f"{bag}: no {kind} on {wanted}; topics with such: {', '.join(there) or 'none'}")
+            raise InputError(f"{bag.path}: no {kind} on {wanted}; topics with such: {', '.join(there) or 'none'}")
         return name
     if f"/{usual}" in there:
         return f"/{usual}"
@@ -94,11 +95,10 @@ class Links:
         return f"TF leads from {one} to {roots[0]} and from {other} to {roots[1]}, and nothing joins these"
 
 
-def read_links(reader: AnyReader, topics: Topics) -> Links:
+def read_links(bag: Bag, topics: Topics) -> Links:
     """Look through TF in the whole bag."""
     links = Links({}, {})
-    connections = [each for each in reader.connections if each.topic in (topics.tf, topics.tf_static)]
-    for connection, _, data in reader.messages(connections) if connections else ():
-        for parent, child, _, place in transforms_of(reader.deserialize(data, connection.msgtype)):
+    for _, _, message in bag.messages((topics.tf, topics.tf_static)):
+        for parent, child, _, place in transforms_of(message):
             links.parents[child], links.places[child] = parent, place
     return links
