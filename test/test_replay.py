@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import replay_bag as make
 from phantoms import CENTRE, IMAGE_FROM_PIXEL, SHAPE, fan
-from replay_bag import PERIOD, SECOND, START, TICK, Arm, Image, images, organ_at, write
+from replay_bag import DELAY, PERIOD, SECOND, START, TICK, Arm, Image, images, organ_at, write
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from deeprs2v_ros.cli.main import main
@@ -260,6 +260,25 @@ def test_other_names_of_topics(folder, play, tmp_path, capsys):
     assert "no tf2_msgs/msg/TFMessage on transforms; topics with such: /other/transforms" in last_line(capsys)
 
 
+def test_a_joint_state_with_a_wild_stamp_is_refused(folder, play, tmp_path, capsys):
+    wild = START + 22 * TICK + DELAY
+    bag = write(
+        tmp_path / "bag",
+        images(8),
+        Arm("joint_states"),
+        shift=lambda received: 3600 * SECOND if received == wild else 0,
+    )
+    rows, _ = play(bag)
+    assert reasons(rows) == ["CONFIRMING"] * 2 + [""] * 6
+    assert "joint state ignored: its stamp does not fit the clock" in capsys.readouterr().err
+
+
+def test_what_cannot_be_prepared_is_no_success(folder, play, tmp_path, capsys):
+    (folder / "wall.yaml").write_text(PARAMETERS.replace("abdominal_wall: 0.0", "abdominal_wall: 500.0"))
+    play(folder / "bag", parameters="wall.yaml", status=2)
+    assert "nothing could be registered: abdominal_wall: 500 mm leave nothing of the images" in last_line(capsys)
+
+
 def test_report(folder, play, tmp_path, capsys):
     play(folder / "bag", "--report", tmp_path / "report")
     assert {path.name for path in (tmp_path / "report").iterdir()} == {"course.png", "index.html", "summary.json"}
@@ -297,7 +316,7 @@ def test_bad_input_by_name(folder, play, tmp_path, capsys):
     (folder / "type.yaml").write_text(PARAMETERS.replace("check_period: 0.0", "check_period: 0"))
     refused(folder / "bag", "parameter check_period: is 0, not float", parameters="type.yaml")
     refused(folder / "bag", "mask.png", "--mask", tmp_path / "mask.png")
-    refused(folder / "bag", "volume", "--volume", tmp_path / "none.mha")
+    refused(folder / "bag", "none.mha: no such file", "--volume", tmp_path / "none.mha")
 
 
 def test_the_place_of_the_volume_may_come_from_the_parameters(folder, play, tmp_path):

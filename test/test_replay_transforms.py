@@ -123,6 +123,14 @@ def test_a_single_wrong_stamp_changes_nothing():
     assert clock.now == 100 * SECOND
 
 
+def test_a_recorder_that_was_busy_is_no_jump():
+    clock = BagClock(100 * SECOND)
+    assert clock.see(100 * SECOND) is Seen.FITS
+    clock.advance(105 * SECOND)
+    assert [clock.see((100 + late) * SECOND) for late in range(6)] == [Seen.FITS] * 6
+    assert clock.now == 105 * SECOND
+
+
 @pytest.mark.parametrize(("by", "seen"), [(-30, Seen.JUMPED_BACK), (30, Seen.JUMPED)])
 def test_several_stamps_that_agree_set_the_clock(by, seen):
     clock = BagClock(100 * SECOND)

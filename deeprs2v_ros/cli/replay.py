@@ -85,6 +85,8 @@ def run(arguments: argparse.Namespace) -> None:
 
         write_report(arguments.report, replayed, str(arguments.bag))
     print(f"{arguments.output}: {_summary(replayed)}")
+    if not any(each.volume for each in replayed.statuses):
+        raise InputError(f"{arguments.bag}: nothing could be registered: {log.last or of_images[-1].reason}")
     if replayed.statuses[-1].state == "FAULT":
         raise InputError(f"{arguments.bag}: the registration failed: {replayed.statuses[-1].reason}")
 
@@ -114,9 +116,11 @@ class _Log:
 
     def __init__(self) -> None:
         self._said: Counter[str] = Counter()
+        self.last = ""
 
     def say(self, line: str) -> None:
         """Say a line, above the progress bar."""
+        self.last = line
         self._said[line] += 1
         if self._said[line] == 1:
             tqdm.write(f"deeprs2v replay: {line}", file=sys.stderr)

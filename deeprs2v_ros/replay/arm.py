@@ -16,12 +16,20 @@ from deeprs2v_ros.replay.transforms import TransformTree
 
 
 class RecordedTransforms:
-    """Feeds a ``tree`` with the recorded places of some ``frames``. ``on_jump`` is told when the clock jumps back."""
+    """Feeds a ``tree`` with the recorded places of some ``frames``.
+
+    The ``player`` is told when the clock jumps back, ``log``, in a line each, what is refused.
+    """
 
     def __init__(
-        self, tree: TransformTree, frames: Collection[str], clock: BagClock, on_jump: Callable[[], None]
+        self,
+        tree: TransformTree,
+        frames: Collection[str],
+        clock: BagClock,
+        player: Player,
+        log: Callable[[str], None],
     ) -> None:
-        self._tree, self._frames, self._clock, self._on_jump = tree, frames, clock, on_jump
+        self._tree, self._frames, self._clock, self._player, self._log = tree, frames, clock, player, log
 
     def on_transforms(self, message: Any) -> None:
         """A message on tf. A stamp that does not fit the clock is refused."""
@@ -29,10 +37,12 @@ class RecordedTransforms:
             if child not in self._frames:
                 continue
             seen = self._clock.see(stamp)
+            if seen is Seen.ODD:
+                self._log(f"transform of {child} ignored: its stamp does not fit the clock")
+                continue
             if seen is Seen.JUMPED_BACK:
-                self._on_jump()
-            if seen is not Seen.ODD:
-                self._tree.insert(parent, child, stamp, place)
+                self._player.start_over()
+            self._tree.insert(parent, child, stamp, place)
 
     def on_fixed_transforms(self, message: Any) -> None:
         """A message on tf_static."""
@@ -44,8 +54,8 @@ class RecordedTransforms:
 class Kinematics:
     """Feeds a ``tree`` with the links of an ``arm`` that holds the images, as the node arm_kinematics does.
 
-    The ``player`` is told every ``pose_period`` ns how sure the arm is of the image's pose. ``log`` is told, in a line
-    each, which joint states are no posture of the arm.
+    The ``player`` is told when the clock jumps back, and every ``pose_period`` ns how sure the arm is of the image's
+    pose; ``log``, in a line each, what is refused.
     """
 
     def __init__(
@@ -75,11 +85,12 @@ class Kinematics:
             self._log(f"joint state ignored: {error}")
             return
         seen = self._clock.see(stamp)
+        if seen is Seen.ODD:
+            self._log("joint state ignored: its stamp does not fit the clock")
+            return
         if seen is Seen.JUMPED_BACK:
             self._player.start_over()
             self._next = 0
-        if seen is Seen.ODD:
-            return
         for parent, child, place in transforms:
             self._tree.insert(parent, child, stamp, place)
         if stamp >= self._next:

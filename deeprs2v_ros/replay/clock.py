@@ -23,13 +23,14 @@ class BagClock:
     """Goes with the time at which messages were received, so that it is the same each time that a bag is played.
 
     A bag that was recorded while another one was played has the stamps of the other one; when that began again, they
-    went back. So where the stamps of several messages in a row agree with each other but not with the time of receipt,
-    `now` follows them; `steady` only goes on. A single wrong stamp changes nothing.
+    went back. So where the stamps of several messages in a row agree with each other but neither with the time of
+    receipt nor with those before, `now` follows them; `steady` only goes on. A single wrong stamp changes nothing.
     """
 
     def __init__(self, received: int) -> None:
         self.steady = received
         self._offset = 0  # of the stamps' clock against the time of receipt
+        self._latest: int | None = None  # of the stamps that fitted
         self._other = 0  # by how much the last stamps that did not fit were off
         self._in_a_row = 0
 
@@ -45,8 +46,11 @@ class BagClock:
     def see(self, stamp: int) -> Seen:
         """What a message received now, with ``stamp``, says of the clock, which follows if it has to."""
         off = stamp - self.now
-        if abs(off) <= LIMIT:
+        # A recorder that was busy receives late: stamps then lie behind its time, but not behind each other.
+        late = self._latest is not None and self._latest - LIMIT <= stamp < self.now
+        if abs(off) <= LIMIT or late:
             self._in_a_row = 0
+            self._latest = stamp if self._latest is None else max(self._latest, stamp)
             return Seen.FITS
         if stamp == 0:  # not set at all
             return Seen.ODD
@@ -56,5 +60,6 @@ class BagClock:
         if self._in_a_row < IN_A_ROW:
             return Seen.ODD
         self._offset += off
+        self._latest = stamp
         self._in_a_row = 0
         return Seen.JUMPED if off > 0 else Seen.JUMPED_BACK

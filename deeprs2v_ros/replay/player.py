@@ -135,6 +135,7 @@ class Player:
 
     def start_over(self) -> None:
         """The clock has jumped back: nothing of before it counts, and what waits is given up."""
+        self._log("the stamps went back: started over")
         self._tree.clear()
         self._guidance.on_jump()
         while self._waiting:

@@ -146,7 +146,7 @@ class _Performance:
             arm = self._arm(kinematics)
             handlers[topics.joints] = arm.on_joints
             frames.difference_update(arm.links)
-        recorded = RecordedTransforms(self._tree, frames, self._clock, player.start_over)
+        recorded = RecordedTransforms(self._tree, frames, self._clock, player, self._log)
         handlers[topics.tf], handlers[topics.tf_static] = recorded.on_transforms, recorded.on_fixed_transforms
         handlers.pop("", None)
         return handlers
