@@ -7,6 +7,7 @@ from deeprs2v_ros.parameters import cart, guidance
 from deeprs2v_ros.parameters.declaring import NUMBERS
 from deeprs2v_ros.parameters.file import read_parameters
 from deeprs2v_ros.registration.guidance import GuidanceSettings
+from deeprs2v_ros.registration.methods import LIVE
 from deeprs2v_ros.registration.preparation import Recipe
 from deeprs2v_ros.resources import resource
 
@@ -23,7 +24,7 @@ def given(tmp_path):
 
 def test_without_a_file_everything_is_as_usual():
     nothing = read_parameters(None).of("registration")
-    assert guidance.declare_recipe(nothing) == Recipe.usual("lncc")
+    assert guidance.declare_recipe(nothing) == Recipe.usual(LIVE[0])
     assert guidance.declare_guidance(nothing) == GuidanceSettings()
     assert nothing.unknown() == []
 
@@ -60,7 +61,7 @@ def test_what_is_for_all_nodes_and_for_others(given):
         ("gate.minimum_lncc: 1", r"parameters\.yaml: parameter gate\.minimum_lncc: is 1, not float.*decimal point"),
         ("temporal: 1", r"parameter temporal: is 1, not bool"),
         ("mask_frames: 2.0", r"parameter mask_frames: is 2\.0, not int"),
-        ("method: magic", r"parameter method: is 'magic', not one of lncc"),
+        ("method: magic", r"parameter method: is 'magic', not one of"),
         ("trust.hold_timeout: soon", r"parameter trust\.hold_timeout: is 'soon', not float"),
         ("image_time_offset: 9.0", r"image_time_offset: is 9\.0, not within 5"),
         ("future_tolerance: -1.0", r"future_tolerance: is -1\.0, not a positive number"),

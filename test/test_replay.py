@@ -23,6 +23,7 @@ PARAMETERS = f"""
     image.pixel_size: [0.5, 0.5]
 registration:
   ros__parameters:
+    method: lncc
     abdominal_wall: 0.0
     check_period: 0.0
 """
