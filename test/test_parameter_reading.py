@@ -98,7 +98,7 @@ def test_the_parameter_files_hold_nothing_unknown(name):
     file = read_parameters(resource(f"config/{name}.yaml"))
     values = file.of("registration")
     guidance.declare_recipe(values), guidance.declare_guidance(values), guidance.declare_mask(values)
-    guidance.declare_transform_deadline(values)
+    guidance.declare_transform_deadline(values), guidance.declare_prediction_rate(values)
     assert values.unknown() == []
 
 
