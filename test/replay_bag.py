@@ -13,7 +13,7 @@ from rosbags.typesys import Stores, get_typestore
 from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.arm.description import read_arm
-from deeprs2v_ros.geometry import about, apply, from_motion, inverse
+from deeprs2v_ros.geometry import about, apply, from_motion, inverse, rigid
 from deeprs2v_ros.resources import resource
 
 SECOND = 10**9
@@ -95,8 +95,12 @@ def write(
     shift: Callable[[int], int] = lambda received: 0,
     names: dict[str, str] | None = None,
     leave_out: tuple[str, ...] = (),
+    target: np.ndarray | None = None,
 ) -> Path:
-    """Write a bag. ``shift`` is added to the stamps of what was received at a time, ``names`` are other topics."""
+    """Write a bag. ``shift`` is added to the stamps of what was received at a time, ``names`` are other topics.
+
+    Where the organ carries a ``target`` (3,) of the volume is recorded with every image, if there is one.
+    """
     arm = arm or Arm()
     until = arm.until or shown[-1].time + PERIOD
     messages = [(START, "tf_static", "tf2_msgs/msg/TFMessage", lambda stamp: _tf(stamp, "us_volume", BASE_FROM_VOLUME))]
@@ -113,6 +117,14 @@ def write(
     for each in shown:
         make = lambda stamp, each=each: _image(stamp, each.picture)  # noqa: E731
         messages.append((each.received, "us/image", "sensor_msgs/msg/Image", make, each.stamp))
+    if target is not None:
+        fixed = rigid(translation=target)
+        make = lambda stamp: _tf(stamp, "tumor", fixed, "us_volume_corrected")  # noqa: E731
+        messages.append((START, "tf_static", "tf2_msgs/msg/TFMessage", make))
+        for each in shown:
+            place = apply(BASE_FROM_VOLUME @ inverse(organ_at(each.time)), target)
+            make = lambda stamp, place=place: _point(stamp, place)  # noqa: E731
+            messages.append((each.received, "simulation/target", "geometry_msgs/msg/PointStamped", make, each.stamp))
     writer = Writer(bag, version=9, storage_plugin=storage)
     if zstd is not None:
         writer.set_compression(zstd, CompressionFormat.ZSTD)
@@ -134,15 +146,18 @@ def _header(stamp: int, frame: str) -> object:
     return T["std_msgs/msg/Header"](T["builtin_interfaces/msg/Time"](*divmod(stamp, SECOND)), frame)
 
 
-def _tf(stamp: int, child: str, base_from_child: np.ndarray) -> object:
+def _tf(stamp: int, child: str, base_from_child: np.ndarray, parent: str = "base_link") -> object:
     x, y, z = (base_from_child[:3, 3] / 1e3).tolist()
     turn = Rotation.from_matrix(base_from_child[:3, :3]).as_quat().tolist()
     body = T["geometry_msgs/msg/Transform"](
         T["geometry_msgs/msg/Vector3"](x, y, z), T["geometry_msgs/msg/Quaternion"](*turn)
     )
-    return T["tf2_msgs/msg/TFMessage"](
-        [T["geometry_msgs/msg/TransformStamped"](_header(stamp, "base_link"), child, body)]
-    )
+    return T["tf2_msgs/msg/TFMessage"]([T["geometry_msgs/msg/TransformStamped"](_header(stamp, parent), child, body)])
+
+
+def _point(stamp: int, place: np.ndarray) -> object:
+    point = T["geometry_msgs/msg/Point"](*(place / 1e3).tolist())
+    return T["geometry_msgs/msg/PointStamped"](_header(stamp, "base_link"), point)
 
 
 def _joints(stamp: int, joints: dict[str, float]) -> object:

@@ -12,7 +12,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from deeprs2v_ros.cli.main import main
 from deeprs2v_ros.evaluation.poses import ACCEPTED, read_poses
-from deeprs2v_ros.geometry import apply
+from deeprs2v_ros.geometry import apply, inverse
 from deeprs2v_ros.imaging.volume import write_volume
 
 PARAMETERS = f"""
@@ -338,3 +338,17 @@ def test_wrong_sizes_and_unreadable_images_in_between(folder, play, tmp_path):
     assert rows[3].reason == "WRONG_SIZE"
     np.testing.assert_allclose(rows[3].world_from_pixel, make.held_at(shown[3].time) @ IMAGE_FROM_PIXEL, atol=1e-6)
     assert statuses[3]["state"] == "HOLDING"
+
+
+def test_errors_against_where_the_target_was(folder, play, tmp_path, capsys):
+    """The bag says where the target was; the report compares, and shows it over time."""
+    bag = write(tmp_path / "bag", images(14), target=make.MIDDLE)
+    play(bag, "--report", tmp_path / "report")
+    assert "target off by RMS" in capsys.readouterr().out
+    assert (tmp_path / "report" / "target.png").stat().st_size > 10_000
+    errors = json.loads((tmp_path / "report" / "summary.json").read_text())["errors_mm"]
+    assert errors["registered"]["rms"] < 0.3
+    moved = [np.linalg.norm(apply(inverse(organ_at(each.time)), make.MIDDLE) - make.MIDDLE) for each in images(14)[2:]]
+    assert errors["uncorrected"]["rms"] == pytest.approx(np.sqrt(np.mean(np.square(moved))), rel=1e-6)
+    assert errors["wrong"] == 0
+    assert errors["forecast"]["count"] == errors["latest"]["count"] == 11

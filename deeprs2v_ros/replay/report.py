@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ class Errors:
     """Distances (mm) of the target from where it was recorded to be, at the times that images show.
 
     ``registered``: where accepted registrations put it; ``uncorrected``: at rest, for the same images; ``broadcast``:
-    where TF puts it after each image, accepted or held; ``forecast``: where it had been predicted when the image came.
+    where TF puts it after each image, accepted or held; ``forecast``: where it had been predicted when the image came;
+    ``latest``: for the same images, where the last one put it.
     ``wrong`` registrations were accepted and are off by more than `WRONG`.
     """
 
@@ -36,6 +38,7 @@ class Errors:
     uncorrected: Spread
     broadcast: Spread
     forecast: Spread
+    latest: Spread
     wrong: int
 
 
@@ -55,6 +58,7 @@ def errors_of(replayed: Replayed) -> Errors | None:
         spread(off([(each.shown, np.eye(4)) for each in accepted])),
         spread(off([(each.shown, each.broadcast_motion) for each in statuses])),
         spread(off([(each.shown, each.forecast_motion) for each in statuses])),
+        spread(off(_latest(statuses))),
         int(np.count_nonzero(registered > WRONG)),
     )
 
@@ -112,6 +116,7 @@ def _rows(summary: dict, errors: Errors | None) -> list[tuple[str, str]]:
             ("the same without correction", _millimetres(errors.uncorrected)),
             ("target as on TF after each image", _millimetres(errors.broadcast)),
             ("target as predicted for each image", _millimetres(errors.forecast)),
+            ("the same as the last image had it", _millimetres(errors.latest)),
             ("accepted but wrong", f"{errors.wrong} off by more than {WRONG:g} mm"),
         ]
     return rows
@@ -131,6 +136,13 @@ def _within_truth(replayed: Replayed) -> list[Status]:
     """The statuses of images that show a time at which the target's place is known."""
     first, last = min(replayed.truth), max(replayed.truth)
     return [each for each in replayed.statuses if each.frame is not None and first <= each.shown <= last]
+
+
+def _latest(statuses: list[Status]) -> list[tuple[int, Array | None]]:
+    """What was on TF when an image came for whose time there was a prediction."""
+    return [
+        (each.shown, before.broadcast_motion) for before, each in pairwise(statuses) if each.forecast_motion is not None
+    ]
 
 
 def _points(replayed: Replayed, motions: list[tuple[int, Array | None]]) -> Points:
@@ -156,7 +168,7 @@ def _as_recording(replayed: Replayed) -> Recording:
         encoders=_NONE.stamps,
         truth=_truth(replayed),
         target=_points(replayed, [(each.shown, each.broadcast_motion) for each in at_work]),
-        target_now=_NONE,
+        target_now=_points(replayed, _latest(statuses)),
         target_predicted=_points(replayed, [(each.shown, each.forecast_motion) for each in statuses]),
         end=max(each.concluded for each in statuses),
         base_from_volume=replayed.base_from_volume,
