@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.highlevel import AnyReader, AnyReaderError
 from scipy.spatial.transform import Rotation
 
+from deeprs2v_ros.bags import opened
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, rigid
 
@@ -81,11 +80,10 @@ class Recording:
 def read_recording(bag: str | Path) -> Recording:
     """Read the rosbag2 directory ``bag``. Raises InputError, naming it, if it is missing, unreadable or incomplete."""
     found: dict[str, list[tuple[int, Any]]] = defaultdict(list)
-    with _opened(bag) as reader:
-        connections = [connection for connection in reader.connections if connection.topic in _READ]
-        for connection, received, data in reader.messages(connections) if connections else ():
-            found[connection.topic].append((received, reader.deserialize(data, connection.msgtype)))
-        end = reader.end_time
+    with opened(bag) as recorded:
+        for topic, received, message in recorded.messages(_READ):
+            found[topic].append((received, message))
+        end = recorded.end
     for topic in _NEEDED:
         if not found[topic]:
             raise InputError(f"{bag}: no message on {topic[1:]}")
@@ -127,29 +125,15 @@ def read_pictures(bag: str | Path, stamp: int) -> dict[str, NDArray[np.uint8]]:
     Raises InputError, naming ``bag``, if it is missing or unreadable.
     """
     pictures = {}
-    with _opened(bag) as reader:
-        connections = [connection for connection in reader.connections if connection.topic in _PICTURES]
-        after = (stamp - _NS_PER_S, stamp + 5 * _NS_PER_S)
-        for connection, _, data in reader.messages(connections, *after) if connections else ():
-            message: Any = reader.deserialize(data, connection.msgtype)
+    with opened(bag) as recorded:
+        for topic, _, message in recorded.messages(_PICTURES, stamp - _NS_PER_S, stamp + 5 * _NS_PER_S):
             if _stamp(message.header) == stamp:
                 rows = np.asarray(message.data).reshape(message.height, message.step)
                 channels = 3 if message.encoding == "rgb8" else 1
                 picture = rows[:, : message.width * channels]
                 colours = picture.reshape(message.height, message.width, channels)
-                pictures[connection.topic[1:]] = colours if channels == 3 else picture
+                pictures[topic[1:]] = colours if channels == 3 else picture
     return pictures
-
-
-@contextmanager
-def _opened(bag: str | Path) -> Iterator[AnyReader]:
-    try:
-        with AnyReader([Path(bag)]) as reader:
-            yield reader
-    except FileNotFoundError:
-        raise InputError(f"{bag}: there is no bag") from None
-    except AnyReaderError as error:
-        raise InputError(f"{bag}: is not a bag that can be read ({error})") from error
 
 
 def _status(message: Any) -> Status:

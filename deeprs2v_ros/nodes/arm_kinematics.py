@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
@@ -14,6 +15,7 @@ from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.arm.urdf import with_origins
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.frames import BASE, IMAGE
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import (
@@ -23,10 +25,10 @@ from deeprs2v_ros.nodes.support.conversions import (
     transform_messages,
     uncertain_pose_message,
 )
-from deeprs2v_ros.nodes.support.frames import BASE, IMAGE
-from deeprs2v_ros.nodes.support.parameters import declare_positive
+from deeprs2v_ros.nodes.support.parameters import declare
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_arm, declare_images
+from deeprs2v_ros.parameters.cart import declare_pose_rate
 
 PERIOD_OF_WARNINGS = 2.0  # s
 
@@ -42,7 +44,7 @@ class ArmKinematics(Node):
         super().__init__("arm_kinematics", **options)
         images = declare_images(self)
         arm = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face)
-        self._pose_period = SECOND / declare_positive(self, "pose_rate", 2.0, "Poses with covariance per second")
+        self._pose_period = SECOND / declare_pose_rate(partial(declare, self))
         self._next_pose = 0
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
         self._uncertain.pose(arm.rest)  # compiles what is compiled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event, Thread
 from time import monotonic, monotonic_ns
 from typing import Any
@@ -16,6 +17,7 @@ from std_msgs.msg import String
 from tf2_ros import Buffer, TransformException, TransformListener
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.frames import IMAGE, VOLUME
 from deeprs2v_ros.geometry import Array, seen_from
 from deeprs2v_ros.imaging.mask import read_mask
 from deeprs2v_ros.nodes.support import qos
@@ -26,13 +28,12 @@ from deeprs2v_ros.nodes.support.conversions import (
     nanoseconds,
     transform_from_message,
 )
-from deeprs2v_ros.nodes.support.frames import IMAGE, VOLUME
-from deeprs2v_ros.nodes.support.guidance import declare_guidance, declare_recipe
 from deeprs2v_ros.nodes.support.mailbox import Mailbox
-from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
+from deeprs2v_ros.nodes.support.parameters import declare
 from deeprs2v_ros.nodes.support.results import Results
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_images
+from deeprs2v_ros.parameters import guidance as parameters
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.guidance import Arrival, Clock, Guidance, Outcome
 
@@ -53,10 +54,11 @@ class RegistrationNode(Node):
         super().__init__("registration", **options)
         images = declare_images(self)
         self._centre = images.centre
-        mask = declare(self, "mask", "", "Valid area of an image, as an image file; empty: found from the images")
-        recipe, settings = declare_recipe(self), declare_guidance(self)
-        self._deadline = declare_positive(self, "transform_deadline", 0.1, "Seconds to wait for the arm's transform")
-        rate = declare_positive(self, "prediction_rate", 50.0, "How often per second the prediction is broadcast")
+        given = partial(declare, self)
+        mask = parameters.declare_mask(given)
+        recipe, settings = parameters.declare_recipe(given), parameters.declare_guidance(given)
+        self._deadline = parameters.declare_transform_deadline(given)
+        rate = parameters.declare_prediction_rate(given)
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="background")
         self._guidance = Guidance(
             images,

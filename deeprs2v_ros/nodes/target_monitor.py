@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -14,13 +15,14 @@ from rclpy.publisher import Publisher
 from rclpy.time import Time
 from tf2_ros import Buffer, TransformException, TransformListener
 
+from deeprs2v_ros.frames import BASE, TUMOR, TUMOR_PREDICTED
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import nanoseconds, point_message, transform_from_message
-from deeprs2v_ros.nodes.support.frames import BASE, TUMOR, TUMOR_PREDICTED
-from deeprs2v_ros.nodes.support.parameters import declare_image_time_offset, declare_positive
+from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
 from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.parameters.guidance import declare_image_time_offset
 
 RATE = 50.0
 """Times a second at which TF is asked, as a needle's robot or a display would."""
@@ -44,7 +46,7 @@ class TargetMonitor(Node):
         self._deadline = declare_positive(
             self, "transform_deadline", 0.1, "Seconds to wait for the transform at the time that an image shows"
         )
-        self._offset = declare_image_time_offset(self)
+        self._offset = declare_image_time_offset(partial(declare, self))
         self._waiting: deque[tuple[Time, float]] = deque()
         self._tracked = False
         self._buffer = Buffer(node=self)

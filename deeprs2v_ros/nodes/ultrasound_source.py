@@ -13,6 +13,7 @@ from tf2_ros import TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.frames import BASE, IMAGE, VOLUME
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import (
     SECOND,
@@ -21,7 +22,6 @@ from deeprs2v_ros.nodes.support.conversions import (
     stamp_message,
     transform_messages,
 )
-from deeprs2v_ros.nodes.support.frames import BASE, IMAGE, VOLUME
 from deeprs2v_ros.nodes.support.image_sources import Frame, SceneSource, SequenceSource, VideoSource
 from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path
 from deeprs2v_ros.nodes.support.running import run

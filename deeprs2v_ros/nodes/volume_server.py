@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,7 @@ from visualization_msgs.msg import MarkerArray
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, rigid
-from deeprs2v_ros.imaging.volume import read_volume
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
-from deeprs2v_ros.nodes.support.frames import (
+from deeprs2v_ros.frames import (
     BASE,
     CORRECTED,
     MRI,
@@ -30,6 +27,10 @@ from deeprs2v_ros.nodes.support.frames import (
     TUMOR_PREDICTED,
     VOLUME,
 )
+from deeprs2v_ros.geometry import Array, rigid
+from deeprs2v_ros.imaging.volume import read_volume
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
 from deeprs2v_ros.nodes.support.markers import tumour_and_box
 from deeprs2v_ros.nodes.support.overlay import three_slices
 from deeprs2v_ros.nodes.support.parameters import (
@@ -42,6 +43,7 @@ from deeprs2v_ros.nodes.support.parameters import (
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
 from deeprs2v_ros.nodes.support.volume_sources import acquire, make_from_sequence, output_path
+from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
 RELOADED = {
@@ -68,11 +70,10 @@ class VolumeServer(Node):
         source = declare_choice(self, "source", ("file", "sequence", "scene"), "Where the volume comes from")
         images = declare_images(self)
         self._cart = declare_cart(self, images)
+        xyz, xyzw = declare_volume_place(partial(declare, self))
         values: dict[str, Any] = {
-            "base_from_volume.xyz": self._movable(
-                "base_from_volume.xyz", [0.0, 0.0, 0.0], 3, "Place of us_volume in base_link in m; not for a scene"
-            ),
-            "base_from_volume.xyzw": self._movable("base_from_volume.xyzw", IDENTITY, 4, "Its quaternion [x, y, z, w]"),
+            "base_from_volume.xyz": xyz,
+            "base_from_volume.xyzw": xyzw,
             "tumor.position": self._movable(
                 "tumor.position", [0.0, 0.0, 0.0], 3, "Centre of the tumour in us_volume in m; not for a scene"
             ),
@@ -81,7 +82,7 @@ class VolumeServer(Node):
             ),
             "volume_from_mri.xyzw": self._movable("volume_from_mri.xyzw", IDENTITY, 4, "Its quaternion [x, y, z, w]"),
         }
-        self._radius = declare_positive(self, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
+        self._radius = declare_tumour_radius(partial(declare, self))
         self._file = self.create_publisher(String, "volume/file", qos.LATCHED)
         self._overview = self.create_publisher(Image, "volume/overview", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "volume/markers", qos.LATCHED)

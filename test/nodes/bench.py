@@ -13,6 +13,7 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
+from deeprs2v_ros.frames import CORRECTED, IMAGE, VOLUME
 from deeprs2v_ros.geometry import inverse
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.msg import RegistrationStatus
@@ -25,7 +26,6 @@ from deeprs2v_ros.nodes.support.conversions import (
     transform_from_message,
     transform_messages,
 )
-from deeprs2v_ros.nodes.support.frames import CORRECTED, IMAGE, VOLUME
 
 VOLUME_IMAGE = phantom("spheres")
 POSE = middle_pose(VOLUME_IMAGE)

@@ -8,10 +8,10 @@ import numpy as np
 from geometry_msgs.msg import Point
 from visualization_msgs.msg import Marker, MarkerArray
 
+from deeprs2v_ros.frames import TUMOR, VOLUME
 from deeprs2v_ros.geometry import apply
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.nodes.support.conversions import METRES
-from deeprs2v_ros.nodes.support.frames import TUMOR, VOLUME
 
 
 def tumour_and_box(volume: Volume, radius: float) -> MarkerArray:

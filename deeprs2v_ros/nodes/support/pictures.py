@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -9,11 +11,12 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from tf2_ros import Buffer, TransformException
 
+from deeprs2v_ros.frames import CORRECTED, IMAGE, TUMOR
 from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import METRES, image_message, stamp_message, transform_from_message
-from deeprs2v_ros.nodes.support.frames import CORRECTED, IMAGE, TUMOR
+from deeprs2v_ros.nodes.support.conversions import image_message, stamp_message, transform_from_message
 from deeprs2v_ros.nodes.support.overlay import Slicer, blend, draw_outline, point_in_image, refused
-from deeprs2v_ros.nodes.support.parameters import declare_positive
+from deeprs2v_ros.nodes.support.parameters import declare
+from deeprs2v_ros.parameters.cart import declare_tumour_radius
 from deeprs2v_ros.registration.guidance import Outcome
 from deeprs2v_ros.registration.preparation import Ready
 
@@ -24,7 +27,7 @@ class Pictures:
     def __init__(self, node: Node, pixel_size: tuple[float, float], buffer: Buffer) -> None:
         self._pixel_size, self._buffer = pixel_size, buffer
         self._shown: Ready | None = None  # what the slicer is of
-        self._radius = declare_positive(node, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
+        self._radius = declare_tumour_radius(partial(declare, node))
         self._slice = node.create_publisher(Image, "registration/slice", qos.IMAGES)
         self._blend = node.create_publisher(Image, "registration/blend", qos.IMAGES)
 

@@ -6,12 +6,12 @@ from rclpy.node import Node
 from tf2_ros import Buffer, TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
+from deeprs2v_ros.frames import CORRECTED, PREDICTED, VOLUME
 from deeprs2v_ros.geometry import Array, inverse
 from deeprs2v_ros.imaging.frames import ImageGeometry
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_messages
-from deeprs2v_ros.nodes.support.frames import CORRECTED, PREDICTED, VOLUME
 from deeprs2v_ros.nodes.support.parameters import digest
 from deeprs2v_ros.nodes.support.pictures import Pictures
 from deeprs2v_ros.nodes.support.status import status_message

@@ -10,17 +10,23 @@ from functools import lru_cache
 
 import numpy as np
 from rclpy.node import Node
-from scipy.spatial.transform import Rotation
 
-from deeprs2v_ros.arm.description import Arm, read_arm
+from deeprs2v_ros.arm.description import Arm
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, apply, image_centre, rigid, split_pixel_transform
+from deeprs2v_ros.geometry import Array, apply, image_centre, split_pixel_transform
 from deeprs2v_ros.imaging.frames import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.sequence import read_sequence
-from deeprs2v_ros.nodes.support.conversions import METRES
-from deeprs2v_ros.nodes.support.parameters import NUMBERS, declare, declare_choice, declare_numbers, declare_positive
-from deeprs2v_ros.resources import resource
+from deeprs2v_ros.nodes.support.parameters import (
+    NUMBERS,
+    declare,
+    declare_choice,
+    declare_numbers,
+    declare_positive,
+    of_node,
+)
+from deeprs2v_ros.parameters import cart
+from deeprs2v_ros.parameters.cart import ArmSettings
 from deeprs2v_ros.simulation.anatomy import make_liver
 from deeprs2v_ros.simulation.breathing import Breathing
 from deeprs2v_ros.simulation.cart import Cart
@@ -36,44 +42,13 @@ SAME_PIXEL = 0.05
 """Pixels by which a scene's face may differ from the parameter."""
 
 
-def declare_images(node: Node) -> ImageGeometry:
-    """The images' geometry from the parameters ``image.*``. Raises InputError for one that is impossible."""
-    rows = declare_positive(node, "image.rows", 391, "Rows of the ultrasound images")
-    columns = declare_positive(node, "image.columns", 546, "Columns of the ultrasound images")
-    size = declare_numbers(node, "image.pixel_size", [0.38, 0.38], 2, "Pixel size [x, y] in mm")
-    if not min(size) > 0.0:
-        raise InputError(f"parameter image.pixel_size: is {list(size)}, not two positive numbers")
-    face = declare_numbers(node, "image.face", NUMBERS, 2, "Pixel [u, v] in the middle of the probe's face")
-    return ImageGeometry((rows, columns), size, face)
-
-
-@dataclass(frozen=True)
-class ArmSettings:
-    """The parameters ``arm`` and ``arm_mount``."""
-
-    path: str
-    mount: tuple[float, ...] | None
-
-    def read(self) -> Arm:
-        """The arm, mounted as it is. Raises InputError for a file that describes none, or one without a mount."""
-        arm = read_arm(self.path)
-        if self.mount is None:
-            return arm
-        turn = Rotation.from_euler("xyz", self.mount[3:]).as_matrix()
-        return arm.mounted(rigid(turn, np.array(self.mount[:3]) / METRES))
+declare_images = of_node(cart.declare_images)
+declare_arm_settings = of_node(cart.declare_arm_settings)
 
 
 def declare_arm(node: Node) -> Arm:
     """The arm of the parameters ``arm`` and ``arm_mount``. Raises InputError for a file that describes none."""
-    return _declare_arm_settings(node).read()
-
-
-def _declare_arm_settings(node: Node) -> ArmSettings:
-    path = declare(node, "arm", "", "YAML file of the arm; empty: the liver cart's")
-    mount = declare_numbers(
-        node, "arm_mount", NUMBERS, 6, "Where the arm stands in base_link: x, y, z (m), roll, pitch, yaw (rad)"
-    )
-    return ArmSettings(str(path or resource("config/arm/liver.yaml")), mount)
+    return declare_arm_settings(node).read()
 
 
 @dataclass(frozen=True)
@@ -109,7 +84,7 @@ def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
     )
     if settings.kind == NONE:
         return None
-    return _cart(settings, images, _declare_arm_settings(node))
+    return _cart(settings, images, declare_arm_settings(node))
 
 
 @lru_cache(maxsize=1)

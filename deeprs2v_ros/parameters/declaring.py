@@ -1,0 +1,85 @@
+"""Parameters of one kind or another, declared with a description and refused in one clear line.
+
+Every function takes a `Declare`: that of a node, or of a parameter file. So a parameter's name, default and check are
+written once, whoever reads it.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from deeprs2v_ros.errors import InputError
+
+Settings = TypeVar("Settings")
+
+NUMBERS = list[float]
+"""Given as a default: a list of doubles that may be left out."""
+
+
+class Declare(Protocol):
+    """Declares a parameter and returns its value; that of an optional one that is left out is None.
+
+    Raises InputError naming the parameter when the value given has another type than ``default``.
+    """
+
+    def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True) -> Any:
+        """See the class."""
+
+
+def declare_choice(declare: Declare, name: str, choices: Sequence[str], description: str) -> str:
+    """Declare a parameter that names one of ``choices``, the first by default. Raises InputError for any other."""
+    value = declare(name, choices[0], f"{description}: {', '.join(choices)}")
+    if value not in choices:
+        raise InputError(f"parameter {name}: is {value!r}, not one of {', '.join(choices)}")
+    return value
+
+
+def declare_numbers(
+    declare: Declare, name: str, default: Any, count: int, description: str, **options: bool
+) -> tuple[float, ...] | None:
+    """Declare a list of ``count`` doubles; with the default NUMBERS, None if it is left out or empty.
+
+    Raises InputError for another length.
+    """
+    value = declare(name, default, description, **options)
+    if default is NUMBERS and not value:
+        return None
+    if len(value) != count:
+        raise InputError(f"parameter {name}: has {len(value)} numbers, not {count}")
+    return tuple(value)
+
+
+def declare_positive(declare: Declare, name: str, default: float, description: str) -> float:
+    """Declare a number that must be above zero. Raises InputError if it is not."""
+    value = declare(name, default, description)
+    if not value > 0:
+        raise InputError(f"parameter {name}: is {value}, not a positive number")
+    return value
+
+
+def declare_settings(declare: Declare, prefix: str, settings: Settings) -> Settings:
+    """One parameter ``prefix.field`` for every field of a dataclass instance, which holds the defaults.
+
+    The description of a parameter is the string below the field in the source.
+    """
+    described = _field_docstrings(type(settings))
+    values = {
+        field.name: declare(f"{prefix}.{field.name}", getattr(settings, field.name), described[field.name])
+        for field in dataclasses.fields(settings)  # type: ignore[arg-type]
+    }
+    return dataclasses.replace(settings, **values)  # type: ignore[type-var]
+
+
+def _field_docstrings(dataclass: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(dataclass))).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in itertools.pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }

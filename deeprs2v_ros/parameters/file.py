@@ -1,0 +1,127 @@
+"""A ROS parameter file, read without ROS: what it gives to the node of a name, and what of that nobody asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.parameters.declaring import NUMBERS
+
+_EVERY_NODE = "/**"
+_OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides")
+"""Parameters that every node has."""
+
+
+class GivenParameters:
+    """What one node is given: a `Declare`. ``source`` is named where something is wrong with it.
+
+    Of ``common`` and ``own`` parameters, by name, the latter are for this node alone, and hold where both are given.
+    """
+
+    def __init__(self, common: Mapping[str, Any], own: Mapping[str, Any], source: str) -> None:
+        self._given, self._own, self.source = {**common, **own}, own, source
+        self._values: dict[str, Any] = {}
+
+    def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True) -> Any:
+        """The value given, or ``default``. Raises InputError for a value of another type, as a node does."""
+        optional = default is NUMBERS
+        value = self._given.get(name, None if optional else default)
+        if value is not None or not optional:
+            value = self._checked(name, value, [] if optional else default)
+        self._values[name] = value
+        return value
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is more than a default."""
+        return name in self._given
+
+    def unknown(self) -> list[str]:
+        """What this node alone was given, and nobody has declared."""
+        return sorted(name for name in self._own if name not in self._values and not name.startswith(_OF_ROS))
+
+    def digest(self) -> str:
+        """SHA-256 of all declared parameters, their names and values as sorted YAML."""
+        return hashlib.sha256(yaml.safe_dump(self._values).encode()).hexdigest()
+
+    def _checked(self, name: str, value: Any, default: Any) -> Any:
+        if isinstance(default, (list, tuple)):
+            # Whole numbers in a list of doubles are refused by ROS, and so they are here.
+            right = isinstance(value, (list, tuple)) and all(type(each) is float for each in value)
+            wanted = "a list of doubles"
+            value = list(value) if right else value
+        else:
+            right, wanted = type(value) is type(default), type(default).__name__
+        if not right:
+            raise InputError(
+                f"{self.source}: parameter {name}: is {value!r}, not {wanted} (a double has a decimal point)"
+            )
+        return value
+
+
+class ParameterFile:
+    """The sections of a parameter file."""
+
+    def __init__(self, sections: Mapping[str, Mapping[str, Any]], source: str) -> None:
+        self._sections, self._source = sections, source
+
+    def of(self, node: str, extra: Mapping[str, Any] | None = None) -> GivenParameters:
+        """What the ``node`` is given, whatever its namespace, and what is ``extra`` to that and takes its place."""
+        common: dict[str, Any] = {}
+        own: dict[str, Any] = {}
+        for pattern, values in self._sections.items():
+            if pattern == _EVERY_NODE:
+                common.update(values)
+            elif pattern.rpartition("/")[2] in (node, "*", "**"):
+                own.update(values)
+        return GivenParameters(common, {**own, **(extra or {})}, self._source)
+
+
+def read_parameters(path: str | Path | None) -> ParameterFile:
+    """Read a parameter file; without one, nothing is given.
+
+    Raises InputError naming the file, and the section, for what is no parameter file.
+    """
+    if path is None:
+        return ParameterFile({}, "parameters")
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is no parameter file (node, ros__parameters, names)")
+    return ParameterFile(dict(_sections(content, str(path))), str(path))
+
+
+def _sections(content: Mapping[str, Any], path: str, namespace: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Nodes, by namespaces however deep, with their parameters."""
+    found = []
+    for name, entry in content.items():
+        node = f"{namespace}/{name}" if namespace else str(name)
+        if not isinstance(entry, dict):
+            raise InputError(f"{path}: {node}: is no node with ros__parameters")
+        if "ros__parameters" in entry:
+            values = entry["ros__parameters"]
+            if not isinstance(values, dict):
+                raise InputError(f"{path}: {node}: its ros__parameters are no names and values")
+            found.append((node, _flat(values)))
+        else:
+            found += _sections(entry, path, node)
+    return found
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Names with dots for names within names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

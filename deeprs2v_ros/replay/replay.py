@@ -1,0 +1,233 @@
+"""Plays a bag: reads what is in it, and what the parameters say, and puts every image through the live pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from deeprs2v_ros.bags import Bag, opened
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.frames import BASE, IMAGE, TUMOR, VOLUME
+from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.mask import read_mask
+from deeprs2v_ros.imaging.volume import read_volume
+from deeprs2v_ros.parameters import cart, guidance
+from deeprs2v_ros.parameters.file import GivenParameters, ParameterFile, read_parameters
+from deeprs2v_ros.replay.arm import Kinematics, RecordedTransforms
+from deeprs2v_ros.replay.clock import BagClock
+from deeprs2v_ros.replay.messages import covariance_of, point_of, rigid_from, stamp_of
+from deeprs2v_ros.replay.player import Conclusion, Player
+from deeprs2v_ros.replay.statuses import Status, status_of
+from deeprs2v_ros.replay.topics import Links, Topics, choose_topics, read_links
+from deeprs2v_ros.replay.transforms import TransformTree
+
+TF, JOINT_STATES = "tf", "joint_states"
+SOURCES = (TF, JOINT_STATES)
+"""Where the poses may come from."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be played and how. ``topics`` are names by the fields of `Topics`, None for the usual ones.
+
+    ``poses`` is one of `SOURCES`, None for what there is. ``method``, ``mask`` and ``pixel_size`` (x, y) mm take the
+    place of what the parameters say.
+    """
+
+    bag: Path
+    volume: Path
+    parameters: Path | None = None
+    mask: Path | None = None
+    method: str | None = None
+    pixel_size: tuple[float, float] | None = None
+    poses: str | None = None
+    topics: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of it: ``statuses`` as they were concluded, and where what was recorded says that things were.
+
+    ``runtimes`` (ms) are those of the registrations. ``truth`` are the recorded positions (3,) mm of the target in
+    base_link by stamp, and ``target_in_volume`` (3,) mm is its place in the volume; both may be missing.
+    """
+
+    images: ImageGeometry
+    statuses: list[Status]
+    runtimes: list[float]
+    base_from_volume: Array | None
+    target_in_volume: Array | None
+    truth: dict[int, Array]
+    poses: str
+
+
+def replay(request: Request, log: Callable[[str], None]) -> Replayed:
+    """Play the bag. ``log`` is told, in a line each, what a user should know.
+
+    Raises InputError naming the bag, the topic, the parameter or the file for whatever is missing or wrong.
+    """
+    read_volume(request.volume)  # so that a bad one is reported at once
+    file = read_parameters(request.parameters)
+    with opened(request.bag) as bag:
+        return _Performance(request, file, bag, choose_topics(bag, request.topics), log).play()
+
+
+class _Performance:
+    """One replay from beginning to end."""
+
+    def __init__(
+        self, request: Request, file: ParameterFile, bag: Bag, topics: Topics, log: Callable[[str], None]
+    ) -> None:
+        self._request, self._bag, self._topics, self._log = request, bag, topics, log
+        recorded = _recorded_size(bag, topics)
+        size = _size(file.of("registration"), request, recorded)
+        given = file.of("registration", size | _asked_for(request))
+        self._images = _images(given, recorded, f"{bag.path}: images on {topics.image}")
+        mask = guidance.declare_mask(given)
+        recipe, settings = guidance.declare_recipe(given), guidance.declare_guidance(given)
+        deadline = round(1e9 * guidance.declare_transform_deadline(given))
+        guidance.declare_prediction_rate(given)  # nobody looks here, but they are no mistakes either
+        cart.declare_tumour_radius(given)
+        _warn(given, "registration", log)
+
+        self._clock, self._tree = BagClock(bag.start), TransformTree()
+        self._links = _with_volume(read_links(bag, topics), file.of("volume_server"), self._tree, bag)
+        self._statuses: list[Status] = []
+        self._runtimes: list[float] = []
+        self._truth: dict[int, Array] = {}
+        self._configuration = f"parameters {given.digest()}"
+        valid = read_mask(mask, self._images.shape) if mask else None
+        self._player = Player(
+            self._images, valid, recipe, settings, deadline, self._clock, self._tree, self._conclude, log
+        )
+        self._handlers = self._connect(file.of("arm_kinematics", size))
+
+    def play(self) -> Replayed:
+        """All messages in the order in which they were received."""
+        player, topics = self._player, self._topics
+        player.use_volume(str(self._request.volume))
+        with tqdm(total=self._bag.counts[topics.image], unit="image") as bar:
+            for topic, received, message in self._bag.messages(self._handlers):
+                player.advance(received)
+                self._handlers[topic](message)
+                player.work()
+                bar.update(topic == topics.image)
+            player.finish()
+        return Replayed(
+            self._images,
+            self._statuses,
+            self._runtimes,
+            self._tree.lookup(BASE, VOLUME, self._clock.now),
+            self._links.places[TUMOR][:3, 3] if TUMOR in self._links.places else None,
+            self._truth,
+            self.poses,
+        )
+
+    def _connect(self, kinematics: GivenParameters) -> dict[str, Callable[[Any], None]]:
+        """Who takes the messages of which topic; where the poses come from is settled here."""
+        topics, bag, player, links = self._topics, self._bag.path, self._player, self._links
+        gap = links.gap(VOLUME, IMAGE)
+        self.poses = self._request.poses or (JOINT_STATES if gap else TF)
+        frames = {*links.up_from(VOLUME)}
+        handlers = {topics.image: player.on_image, topics.target: self._on_target}
+        if self.poses == TF:
+            if gap:
+                raise InputError(f"{bag}: {gap}")
+            frames.update(links.up_from(IMAGE))
+            handlers[topics.pose] = self._on_pose
+        elif not topics.joints:
+            raise InputError(f"{bag}: {gap + ', and there are' if gap else 'there are'} no joint states")
+        else:
+            arm = self._arm(kinematics)
+            handlers[topics.joints] = arm.on_joints
+            frames.difference_update(arm.links)
+        recorded = RecordedTransforms(self._tree, frames, self._clock, player, self._log)
+        handlers[topics.tf], handlers[topics.tf_static] = recorded.on_transforms, recorded.on_fixed_transforms
+        handlers.pop("", None)
+        return handlers
+
+    def _arm(self, kinematics: GivenParameters) -> Kinematics:
+        """What makes poses of joint states."""
+        images = cart.declare_images(kinematics)
+        arm = cart.declare_arm_settings(kinematics).read()
+        arm = arm.holding(images.shape, images.image_from_pixel, images.face)
+        period = round(1e9 / cart.declare_pose_rate(kinematics))
+        _warn(kinematics, "arm_kinematics", self._log)
+        root = self._links.up_from(VOLUME)[-1]
+        if root not in arm.chain.links:
+            raise InputError(
+                f"{self._bag.path}: TF leads from {VOLUME} to {root}, which is no link of {arm.chain.source}"
+            )
+        return Kinematics(self._tree, arm, period, self._clock, self._player, self._log)
+
+    def _on_pose(self, message: Any) -> None:
+        try:
+            self._player.arm = covariance_of(message)
+        except InputError as error:
+            self._log(f"{self._topics.pose}: {error}")
+
+    def _on_target(self, message: Any) -> None:
+        self._truth[stamp_of(message.header)] = point_of(message.point)
+
+    def _conclude(self, conclusion: Conclusion) -> None:
+        self._statuses.append(status_of(conclusion, self._configuration))
+        if conclusion.outcome.result is not None:
+            self._runtimes.append(1e3 * conclusion.outcome.result.runtime)
+
+
+def _asked_for(request: Request) -> dict[str, Any]:
+    """Parameters that the command line has put in the place of those in the file."""
+    asked = {"method": request.method, "mask": None if request.mask is None else str(request.mask)}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _size(given: GivenParameters, request: Request, recorded: tuple[int, int]) -> dict[str, Any]:
+    """What the command line and the bag say of the images that the parameters do not."""
+    names = ("image.rows", "image.columns")
+    size: dict[str, Any] = {name: value for name, value in zip(names, recorded, strict=True) if name not in given}
+    return size if request.pixel_size is None else size | {"image.pixel_size": list(request.pixel_size)}
+
+
+def _recorded_size(bag: Bag, topics: Topics) -> tuple[int, int]:
+    """Rows and columns of the first image."""
+    _, _, first = next(bag.messages((topics.image,)))
+    return first.height, first.width
+
+
+def _images(given: GivenParameters, recorded: tuple[int, int], where: str) -> ImageGeometry:
+    """The images' geometry, as the parameters say, if it is that of the bag."""
+    if "image.pixel_size" not in given:
+        raise InputError(
+            f"{where} do not say how large a pixel is: image.pixel_size in the parameters, or --pixel-size"
+        )
+    images = cart.declare_images(given)
+    if images.shape != recorded:
+        raise InputError(
+            f"{where} have {recorded[0]} rows and {recorded[1]} columns, by the parameters image.rows, image.columns "
+            f"they have {images.shape[0]} and {images.shape[1]}"
+        )
+    return images
+
+
+def _warn(given: GivenParameters, node: str, log: Callable[[str], None]) -> None:
+    """Say which parameters of a node are misspelt: a node would say nothing."""
+    for name in given.unknown():
+        log(f"{given.source}: {node} has no parameter {name}: ignored")
+
+
+def _with_volume(links: Links, server: GivenParameters, tree: TransformTree, bag: Bag) -> Links:
+    """The links with the place of the volume by the parameters of volume_server, if TF does not say it."""
+    if VOLUME in links.parents:
+        return links
+    if "base_from_volume.xyz" not in server:
+        raise InputError(
+            f"{bag.path}: TF does not say where {VOLUME} is, nor do the parameters base_from_volume of volume_server"
+        )
+    base_from_volume = rigid_from(*cart.declare_volume_place(server), "parameters base_from_volume")
+    tree.insert(BASE, VOLUME, 0, base_from_volume, fixed=True)
+    return Links({**links.parents, VOLUME: BASE}, {**links.places, VOLUME: base_from_volume})

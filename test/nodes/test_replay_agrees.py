@@ -1,0 +1,79 @@
+"""The replay reads messages and looks up transforms as the nodes do, with cv_bridge and tf2_ros."""
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseWithCovarianceStamped, TransformStamped
+from rclpy.time import Time
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
+from tf2_ros import BufferCore, TransformException
+
+from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import rigid
+from deeprs2v_ros.nodes.support.conversions import (
+    covariance_from_pose,
+    image_from_message,
+    stamp_message,
+    transform_from_message,
+    uncertain_pose_message,
+)
+from deeprs2v_ros.replay.messages import covariance_of, image_of, transforms_of
+from deeprs2v_ros.replay.transforms import TransformTree
+
+SECOND = 10**9
+
+
+@pytest.mark.parametrize(("encoding", "pixel"), [("mono8", 1), ("mono16", 2), ("rgb8", 3), ("bgr8", 3)])
+@pytest.mark.parametrize("big", [0, 1])
+def test_grey_levels_are_those_of_cv_bridge(encoding, pixel, big):
+    rng = np.random.default_rng(1)
+    step = 5 * pixel + 3  # rows are padded
+    data = rng.integers(0, 256, 4 * step, dtype=np.uint8)
+    message = Image(height=4, width=5, encoding=encoding, step=step, is_bigendian=big, data=data.tobytes())
+    np.testing.assert_array_equal(image_of(message), image_from_message(message))
+
+
+@pytest.mark.parametrize("wrong", [{"encoding": "8UC1"}, {"encoding": "yuv9"}, {"step": 3}, {"height": 9}])
+def test_what_the_node_cannot_read_the_replay_cannot(wrong):
+    message = Image(**{"height": 2, "width": 4, "encoding": "mono8", "step": 4, "data": bytes(8)} | wrong)
+    for read in (image_of, image_from_message):
+        with pytest.raises(InputError, match="image"):
+            read(message)
+
+
+def test_covariances_are_the_same():
+    rng = np.random.default_rng(2)
+    pose = rigid(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-100, 100, 3))
+    root = rng.standard_normal((6, 6))
+    message = uncertain_pose_message(pose, root @ root.T, "base_link", stamp_message(SECOND))
+    assert isinstance(message, PoseWithCovarianceStamped)
+    np.testing.assert_allclose(covariance_of(message), covariance_from_pose(message.pose), rtol=1e-12)
+    np.testing.assert_allclose(covariance_of(message), root @ root.T, rtol=1e-9, atol=1e-9)
+
+
+def test_transforms_are_looked_up_as_tf_does():
+    rng = np.random.default_rng(3)
+    buffer, tree = BufferCore(), TransformTree()
+    for parent, child, period in (("base", "arm", 9_000_000), ("arm", "hand", 31_000_000), ("base", "organ", 0)):
+        for number in range(40 if period else 1):
+            place = TransformStamped(header=Header(frame_id=parent), child_frame_id=child)
+            place.header.stamp = stamp_message(SECOND + number * period)
+            to, turn = place.transform.translation, place.transform.rotation
+            to.x, to.y, to.z = rng.uniform(-1, 1, 3).tolist()
+            turn.x, turn.y, turn.z, turn.w = Rotation.random(random_state=rng).as_quat().tolist()
+            (buffer.set_transform if period else buffer.set_transform_static)(place, "test")
+            for found in transforms_of(TFMessage(transforms=[place])):
+                tree.insert(*found, fixed=not period)
+    known = 0
+    for time in rng.integers(SECOND - 10**7, SECOND + 4 * 10**8, 200).tolist():
+        ours = tree.lookup("organ", "hand", time)
+        try:
+            theirs = buffer.lookup_transform_core("organ", "hand", Time(nanoseconds=time))
+        except TransformException:
+            assert ours is None
+            continue
+        known += 1
+        np.testing.assert_allclose(ours, transform_from_message(theirs.transform), atol=1e-9)
+    assert 100 < known < 200
