@@ -1,10 +1,10 @@
 """What the nodes cost while nothing is to be done but to follow the arm: no images, no patient, a hand that moves.
 
-    python benchmarks/idle.py [--seconds 20] [--rate 100] [--settle 10]
+    python benchmarks/idle.py [--seconds 20] [--rate 100] [--settle 15] [--way composed]
 
-The cart runs once in one process (`cart`) and once as separate programs, without ultrasound_source. Printed, as Markdown:
-CPU time per wall time of every process and of its busiest threads, and how many transforms are on TF. Messages are counted
-before, not while CPU time is taken, since a further listener costs the sender something. Needs ROS.
+The cart runs once in one process (`cart`) and once as separate programs, without ultrasound_source. Printed, as
+Markdown: CPU time per wall time of every process and of its busiest threads, and how many transforms are on TF. They
+are counted before, not while CPU time is taken, since a further listener costs the sender something. Needs ROS.
 """
 
 from __future__ import annotations

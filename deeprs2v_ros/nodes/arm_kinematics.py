@@ -35,8 +35,8 @@ PERIOD_OF_WARNINGS = 2.0  # s
 class ArmKinematics(Node):
     """Broadcasts every joint of the arm, the fixed ones once, and publishes the arm's description for RViz.
 
-    What moves is broadcast ``tf_rate`` times a second at most; nodes of the same process get all of it. The image's pose
-    is published with its covariance as well, less often: that changes slowly.
+    What moves is broadcast ``tf_rate`` times a second at most; nodes of the same process get all of it. The image's
+    pose is published with its covariance as well, less often: that changes slowly.
     """
 
     def __init__(self, **options: Any) -> None:

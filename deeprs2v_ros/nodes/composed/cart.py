@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deeprs2v_ros.nodes.support.ending import Ending, leave_at_once_on_signals
+from deeprs2v_ros.nodes.support.ending import Asked, Ending, leave_at_once_on_signals
 
 if TYPE_CHECKING:
     from deeprs2v_ros.nodes.composed.composition import Composition
@@ -38,16 +38,15 @@ def main() -> int:
     """Run the nodes until SIGINT or SIGTERM. Returns the exit status: bad parameters are one fatal line."""
     leave_at_once_on_signals()  # importing takes seconds
     from rclpy.logging import get_logger
-    from rclpy.utilities import remove_ros_args
 
     from deeprs2v_ros.errors import InputError
-    from deeprs2v_ros.nodes.composed.composition import Composition
+    from deeprs2v_ros.nodes.composed.composition import Composition, own_arguments
     from deeprs2v_ros.nodes.support.running import BAD_INPUT
 
-    names = _chosen(remove_ros_args(sys.argv)[1:])
-    ending = Ending()
     name = "cart"
     try:
+        names = _chosen(own_arguments(sys.argv)[1:])
+        ending = Ending()
         with Composition(sys.argv) as nodes, ending.interruptible():
             for name in names:
                 _add(nodes, name)
@@ -57,7 +56,7 @@ def main() -> int:
     except InputError as error:
         get_logger(name).fatal(str(error))
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except Asked:
         pass
     return 0
 
@@ -65,7 +64,8 @@ def main() -> int:
 def _chosen(arguments: Sequence[str]) -> list[str]:
     """The names of the nodes to run."""
     parser = argparse.ArgumentParser(prog="cart", description="All nodes of the cart in one process.")
-    parser.add_argument("--without", nargs="+", choices=NODES, default=[], metavar="NODE", help=f"of {', '.join(NODES)}")
+    known = ", ".join(NODES)
+    parser.add_argument("--without", nargs="+", choices=NODES, default=[], metavar="NODE", help=f"some of {known}")
     without = parser.parse_args(arguments).without
     return [name for name in NODES if name not in without]
 

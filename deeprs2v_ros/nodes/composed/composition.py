@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TypeVar
 
 import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import get_default_context
+from rclpy.utilities import get_default_context, remove_ros_args
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support.spinning import QUICK, Spinner
+from deeprs2v_ros.nodes.support.spinning import QUICK, AnyNode, Spinner
 from deeprs2v_ros.nodes.support.transforms import end_sharing, share
 
 _PATIENCE = 5.0  # s that a process has to end when asked to
 
-AnyNode = TypeVar("AnyNode", bound=Node)
-
 
 class Composition:
-    """Nodes in one process, which share what they know of TF. A context: at its end, they and all processes are stopped.
+    """Nodes in one process, which share what they know of TF. A context: at its end, all are stopped.
 
     ``arguments`` are those of a ROS program, beginning with --ros-args; entering the context raises InputError if they
     cannot be used. Signals are left to the caller, who has to leave the context on Ctrl-C.
@@ -37,10 +34,8 @@ class Composition:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Composition:
-        try:
+        with _refusing():
             rclpy.init(args=self._arguments, signal_handler_options=SignalHandlerOptions.NO)
-        except RuntimeError as error:
-            raise InputError(f"ROS arguments: {' '.join(str(error).split())}") from error
         share(self.add(lambda **options: Node("transforms", **options)))
         return self
 
@@ -62,13 +57,7 @@ class Composition:
         looked at and changed while it runs. Other nodes do without: an executor in Python goes through all that a node
         has for every single message, and these services are most of it.
         """
-        node = node_class(start_parameter_services=services)
-        try:
-            self._spinner(slow).add(node)
-        except BaseException:
-            node.destroy_node()
-            raise
-        return node
+        return self._spinner(slow).add(lambda: node_class(start_parameter_services=services))
 
     def stop(self, node: Node) -> None:
         """Stop and destroy one node before the others."""
@@ -90,10 +79,7 @@ class Composition:
                 raise InputError(f"{module}: ended with status {process.returncode}")
 
     def _spinner(self, slow: bool) -> Spinner:
-        """Quick nodes share a thread, which saves most of what it costs to wake one, if their executor is the quick one.
-
-        The other one gets slower with all that it has to look at.
-        """
+        """Quick nodes share a thread, as to wake one costs more than they do, unless that makes the executor slow."""
         if not slow and self._quick is not None:
             return self._quick
         spinner = Spinner()
@@ -109,6 +95,20 @@ def ros_arguments(parameters: str, talkative: Sequence[str] = ()) -> list[str]:
     for level in ("WARN", *(f"{name}:=INFO" for name in talkative)):
         arguments += ["--log-level", level]
     return arguments
+
+
+def own_arguments(arguments: Sequence[str]) -> list[str]:
+    """Those of a program's ``arguments`` that are not for ROS. Raises InputError if ROS cannot use its own."""
+    with _refusing():
+        return remove_ros_args(arguments)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(f"ROS arguments: {' '.join(str(error).split())}") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

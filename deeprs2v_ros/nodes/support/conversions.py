@@ -52,8 +52,8 @@ def transform_messages(
 ) -> Sequence[TransformStamped]:
     """Transforms (mm) of children in their parents, all at one ``stamp``, in metres.
 
-    ``reused`` are messages that this function made before, of the same frames in the same order: they are filled anew and
-    returned, since to make them costs several times as much.
+    ``reused`` are messages that this function made before, of the same frames in the same order: they are filled anew
+    and returned, since to make them costs several times as much.
     """
     messages = [_empty_message(each) for each in transforms] if reused is None else reused
     places = np.array([each.parent_from_child[:3] for each in transforms])

@@ -11,6 +11,14 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Asked(BaseException):
+    """The program was asked to end.
+
+    Not a KeyboardInterrupt: after one that came through exec(), as it may during an import, Python does not end with the
+    status it is told but by SIGINT.
+    """
+
+
 class Ending:
     """SIGINT and SIGTERM end the program once, however often they come: a terminal and `launch` both send them.
 
@@ -26,11 +34,11 @@ class Ending:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within it, the first signal raises KeyboardInterrupt, one that came before at once. Outside, none does."""
+        """Within it, the first signal raises `Asked`, one that came before at once. Outside, none does."""
         self._interrupts = True
         try:
             if self.asked:
-                raise KeyboardInterrupt
+                raise Asked
             yield
         finally:
             self._interrupts = False
@@ -38,7 +46,7 @@ class Ending:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         first, self.asked = not self.asked, True
         if first and self._interrupts:
-            raise KeyboardInterrupt
+            raise Asked
 
 
 def leave_at_once_on_signals() -> None:

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support.ending import Ending
+from deeprs2v_ros.nodes.support.ending import Asked, Ending
 from deeprs2v_ros.nodes.support.spinning import Spinner
 
 BAD_INPUT = 1
@@ -26,12 +26,12 @@ def run(node_class: Callable[[], Node]) -> int:
     spinner = Spinner()
     try:
         with ending.interruptible():
-            spinner.add(node_class())
+            spinner.add(node_class)
             spinner.wait()
     except InputError as error:
         get_logger(node_class.__module__.rpartition(".")[2]).fatal(str(error))
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except Asked:
         pass
     finally:
         spinner.end()

@@ -6,8 +6,12 @@ that does not, which takes half the time of an idle cart or less.
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from traceback import clear_frames
+from typing import TypeVar
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -18,10 +22,12 @@ try:
 except ImportError:  # ROS 2 Jazzy
     EventsExecutor = None
 
+AnyNode = TypeVar("AnyNode", bound=Node)
+
 QUICK = EventsExecutor is not None
 """Whether an executor gets no slower with the number of nodes that it has to look after."""
 
-_LONGEST_SPIN = 600.0  # s. Without any limit, the events executor of the PyPI wheels never sleeps (libstdc++ overflows).
+_LONGEST_SPIN = 600.0  # s. Without any limit, the events executor of the PyPI wheels never sleeps: its clock overflows.
 
 
 class Spinner:
@@ -34,10 +40,18 @@ class Spinner:
         self._pool = ThreadPoolExecutor(1, "spin")
         self._thread = self._pool.submit(self._spin)
 
-    def add(self, node: Node) -> None:
-        """Run the callbacks of ``node`` as well, which is ours from now on."""
+    def add(self, make: Callable[[], AnyNode]) -> AnyNode:
+        """Make a node and run its callbacks as well. Raises what making it raises."""
+        try:
+            node = make()
+        except BaseException as error:
+            # While somebody holds what there is of the node, rclpy destroys it with the context, as if it were whole.
+            clear_frames(error.__traceback__)
+            gc.collect()
+            raise
         self.nodes.append(node)
         self._executor.add_node(node)
+        return node
 
     def remove(self, node: Node) -> None:
         """Destroy one of the nodes before the others."""

@@ -73,7 +73,7 @@ _SHARED: WeakKeyDictionary[Context, Transforms] = WeakKeyDictionary()
 
 
 def share(node: Node) -> None:
-    """From now on, all nodes of the context of ``node`` share the transforms that this one, spun by the caller, gets."""
+    """Nodes of the context of ``node`` that are made from now on share what this one, which the caller spins, gets."""
     _SHARED[node.context] = Transforms(node)
 
 
