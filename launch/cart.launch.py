@@ -10,7 +10,6 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
-from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 
 PACKAGE = "deeprs2v_ros"
@@ -19,9 +18,7 @@ NODES = ("arm_encoders", "arm_kinematics", "ultrasound_source", "volume_server",
 
 def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """All nodes, in one process or each in its own; arm_encoders unless a driver publishes joint_states."""
-    composed, encoders = (
-        perform_typed_substitution(context, LaunchConfiguration(name), bool) for name in ("composed", "encoders")
-    )
+    composed, encoders = (IfCondition(LaunchConfiguration(name)).evaluate(context) for name in ("composed", "encoders"))
     common = {"package": PACKAGE, "parameters": [LaunchConfiguration("parameters")], "output": "screen"}
     if composed:
         return [Node(executable="cart", arguments=[] if encoders else ["--without", "arm_encoders"], **common)]

@@ -11,7 +11,6 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
-from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 
 PACKAGE = "deeprs2v_ros"
@@ -31,7 +30,7 @@ def players(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "output": "screen",
     }
     names = ("arm_kinematics" if bag else "ultrasound_source", *NODES)
-    if perform_typed_substitution(context, LaunchConfiguration("composed"), bool):
+    if IfCondition(LaunchConfiguration("composed")).evaluate(context):
         unwanted = ["arm_encoders", "ultrasound_source" if bag else "arm_kinematics"]
         nodes = [Node(executable="cart", arguments=["--without", *unwanted], **common)]
     else:

@@ -10,7 +10,6 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
-from launch.utilities.type_utils import perform_typed_substitution
 from launch_ros.actions import Node
 
 PACKAGE = "deeprs2v_ros"
@@ -19,7 +18,7 @@ NODES = ("arm_encoders", "arm_kinematics", "ultrasound_source", "volume_server",
 
 def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """All six nodes, in one process or each in its own."""
-    composed = perform_typed_substitution(context, LaunchConfiguration("composed"), bool)
+    composed = IfCondition(LaunchConfiguration("composed")).evaluate(context)
     common = {"package": PACKAGE, "parameters": [LaunchConfiguration("parameters")], "output": "screen"}
     return [Node(executable=name, **common) for name in (("cart",) if composed else NODES)]
 

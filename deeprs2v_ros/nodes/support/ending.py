@@ -14,8 +14,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Asked(BaseException):
     """The program was asked to end.
 
-    Not a KeyboardInterrupt: after one that came through exec(), as it may during an import, Python does not end with the
-    status it is told but by SIGINT.
+    Not a KeyboardInterrupt: after one that came through exec(), as it may during an import, Python does not end with
+    the status it is told but by SIGINT.
     """
 
 
