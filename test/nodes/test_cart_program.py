@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from threading import Event
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from tf2_msgs.msg import TFMessage
 
 from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.imaging.volume import write_volume
+from deeprs2v_ros.nodes.composed import composition
 from deeprs2v_ros.nodes.composed.composition import Composition
-from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support import qos, spinning
 from deeprs2v_ros.nodes.support.conversions import joints_from_message, nanoseconds, transform_from_message
 from deeprs2v_ros.resources import resource
 
@@ -205,6 +207,17 @@ class Echo(Node):
         self.create_subscription(String, "wait", self.heard.append, 10)
 
 
+@pytest.fixture(params=["events", "usual"])
+def executor(request, monkeypatch):
+    """Runs a test with the executor of Kilted, and with the one that Jazzy has."""
+    if request.param == "events" and not spinning.QUICK:
+        pytest.skip("needs ROS 2 Kilted")
+    for module in (spinning, composition):
+        monkeypatch.setattr(module, "QUICK", request.param == "events")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+
+
 def until(condition):
     deadline = time.monotonic() + PATIENCE
     while not condition():
@@ -212,11 +225,7 @@ def until(condition):
         time.sleep(0.01)
 
 
-def test_a_slow_node_keeps_nobody_waiting_and_one_can_be_stopped_before_the_others(monkeypatch):
-    from threading import Event
-
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+def test_a_slow_node_keeps_nobody_waiting_and_one_can_be_stopped_before_the_others(executor):
     released = Event()
     with Composition(["--ros-args"]) as nodes:
         nodes.add(lambda **options: Waiter(released, **options), slow=True)
@@ -235,10 +244,7 @@ def test_a_slow_node_keeps_nobody_waiting_and_one_can_be_stopped_before_the_othe
         released.set()
 
 
-def test_what_a_callback_raises_is_raised_by_the_check(monkeypatch):
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-
+def test_what_a_callback_raises_is_raised_by_the_check(executor):
     def fail():
         raise RuntimeError("as expected")
 
@@ -248,10 +254,9 @@ def test_what_a_callback_raises_is_raised_by_the_check(monkeypatch):
             until(lambda: nodes.check())
 
 
-def test_parameters_reach_all_nodes(monkeypatch, tmp_path):
+def test_parameters_reach_all_nodes(executor, tmp_path):
     path = tmp_path / "parameters.yaml"
     path.write_text("/**:\n  ros__parameters:\n    use_sim_time: true\n")
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     with Composition(["--ros-args", "--params-file", str(path)]) as nodes:
         assert nodes.add(Echo).get_parameter("use_sim_time").type_ == Parameter.Type.BOOL
         assert nodes.add(Echo).get_parameter("use_sim_time").value
