@@ -24,9 +24,17 @@ def players(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     Of a bag only the recorded inputs are played; everything else, the latched topics above all, is made anew.
     """
     bag = LaunchConfiguration("bag").perform(context)
-    parameters = [LaunchConfiguration("parameters"), {"use_sim_time": bool(bag)}]
+    common = {
+        "package": PACKAGE,
+        "parameters": [LaunchConfiguration("parameters"), {"use_sim_time": bool(bag)}],
+        "output": "screen",
+    }
     names = ("arm_kinematics" if bag else "ultrasound_source", *NODES)
-    nodes = [Node(package=PACKAGE, executable=name, parameters=parameters, output="screen") for name in names]
+    if IfCondition(LaunchConfiguration("composed")).evaluate(context):
+        unwanted = ["arm_encoders", "ultrasound_source" if bag else "arm_kinematics"]
+        nodes = [Node(executable="cart", arguments=["--without", *unwanted], **common)]
+    else:
+        nodes = [Node(executable=name, **common) for name in names]
     if not bag:
         return nodes
     # A hundred ticks of the clock a second: with fewer, images seem to come from the future.
@@ -46,6 +54,9 @@ def generate_launch_description() -> LaunchDescription:
             ),
             DeclareLaunchArgument("bag", default_value="", description="Bag to play; empty: the sequence of the file"),
             DeclareLaunchArgument("rviz", default_value="false", description="Whether to start RViz"),
+            DeclareLaunchArgument(
+                "composed", default_value="true", description="Whether all nodes run in one process, which costs less"
+            ),
             OpaqueFunction(function=players),
             Node(
                 package="rviz2",

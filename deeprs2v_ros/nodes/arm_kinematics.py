@@ -10,7 +10,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+from tf2_ros import StaticTransformBroadcaster
 
 from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.arm.urdf import with_origins
@@ -19,15 +19,16 @@ from deeprs2v_ros.frames import BASE, IMAGE
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import (
-    SECOND,
     joints_from_message,
     nanoseconds,
     transform_messages,
     uncertain_pose_message,
 )
-from deeprs2v_ros.nodes.support.parameters import declare
+from deeprs2v_ros.nodes.support.pace import Pace
+from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_arm, declare_images
+from deeprs2v_ros.nodes.support.transforms import Broadcaster
 from deeprs2v_ros.parameters.cart import declare_pose_rate
 
 PERIOD_OF_WARNINGS = 2.0  # s
@@ -36,7 +37,8 @@ PERIOD_OF_WARNINGS = 2.0  # s
 class ArmKinematics(Node):
     """Broadcasts every joint of the arm, the fixed ones once, and publishes the arm's description for RViz.
 
-    The image's pose is published with its covariance as well, less often: that changes slowly.
+    What moves is broadcast ``tf_rate`` times a second at most; nodes of the same process get all of it. The image's
+    pose is published with its covariance as well, less often: that changes slowly.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -44,13 +46,14 @@ class ArmKinematics(Node):
         super().__init__("arm_kinematics", **options)
         images = declare_images(self)
         arm = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face)
-        self._pose_period = SECOND / declare_pose_rate(partial(declare, self))
-        self._next_pose = 0
+        self._tf_pace = Pace(declare_positive(self, "tf_rate", 50.0, "How often per second, at most, the arm is on TF"))
+        self._pose_pace = Pace(declare_pose_rate(partial(declare, self)))
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
         self._uncertain.pose(arm.rest)  # compiles what is compiled
         self._fixed = StaticTransformBroadcaster(self)
         self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
-        self._moving = TransformBroadcaster(self)
+        self._moving = Broadcaster(self)
+        self._messages = transform_messages(self._chain.moving_transforms(arm.rest), self.get_clock().now().to_msg())
         self._description = self.create_publisher(String, "robot_description", qos.LATCHED)
         self._description.publish(String(data=with_origins(self._chain.source, self._chain.joints, "fixed")))
         self._pose = self.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
@@ -64,14 +67,18 @@ class ArmKinematics(Node):
         except InputError as error:
             self.get_logger().warning(f"joint state ignored: {error}", throttle_duration_sec=PERIOD_OF_WARNINGS)
             return
-        self._moving.sendTransform(transform_messages(transforms, message.header.stamp))
+        messages = transform_messages(transforms, message.header.stamp, self._messages)
         stamp = nanoseconds(message.header.stamp)
-        if stamp >= self._next_pose:
-            self._next_pose = stamp + round(self._pose_period)
+        if self._tf_pace.due(stamp):
+            self._moving.sendTransform(messages)
+        else:
+            self._moving.tell_neighbours(messages)
+        if self._pose_pace.due(stamp):
             self._pose.publish(uncertain_pose_message(*self._uncertain.pose(joints), BASE, message.header.stamp))
 
     def _on_jump(self) -> None:
-        self._next_pose = 0
+        self._tf_pace.reset()
+        self._pose_pace.reset()
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
-from tf2_ros import Buffer, TransformException, TransformListener
+from tf2_ros import TransformException
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import IMAGE, VOLUME
@@ -33,11 +33,11 @@ from deeprs2v_ros.nodes.support.parameters import declare
 from deeprs2v_ros.nodes.support.results import Results
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_images
+from deeprs2v_ros.nodes.support.transforms import transforms_of
 from deeprs2v_ros.parameters import guidance as parameters
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.guidance import Arrival, Clock, Guidance, Outcome
 
-POLL_PERIOD = 0.002  # s
 WATCH_PERIOD = 0.05  # s: how soon it is noticed that images have stopped
 
 
@@ -69,8 +69,9 @@ class RegistrationNode(Node):
             self._background,
             lambda line: self.get_logger().warning(line, throttle_duration_sec=2.0),
         )
-        self._buffer = Buffer(node=self)
-        self._listener = TransformListener(self._buffer, self)
+        transforms, self._news = transforms_of(self), Event()
+        transforms.on_change(self._news.set)
+        self._buffer = transforms.buffer
         self._results = Results(self, images, self._buffer)
         self._arm: Array | None = None  # covariance of the tracked pose, once the arm has said it
         self._mailbox: Mailbox[tuple[Image, Arrival, float]] = Mailbox()
@@ -86,6 +87,7 @@ class RegistrationNode(Node):
     def destroy_node(self) -> None:
         """Stop the threads first."""
         self._stopping.set()
+        self._news.set()
         self._thread.join()
         self._background.shutdown(cancel_futures=True)
         super().destroy_node()
@@ -140,8 +142,11 @@ class RegistrationNode(Node):
             return None
         stamp = Time(nanoseconds=time, clock_type=self.get_clock().clock_type)
         while not self._buffer.can_transform(VOLUME, IMAGE, stamp):
-            if monotonic() > until or self._stopping.wait(POLL_PERIOD):
+            patience = until - monotonic()
+            if patience <= 0.0 or self._stopping.is_set():
                 return None
+            self._news.wait(patience)
+            self._news.clear()
         try:
             return transform_from_message(self._buffer.lookup_transform(VOLUME, IMAGE, stamp).transform)
         except TransformException:  # a clock that jumps clears the buffer at any moment

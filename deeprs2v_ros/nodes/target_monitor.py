@@ -13,7 +13,7 @@ from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.time import Time
-from tf2_ros import Buffer, TransformException, TransformListener
+from tf2_ros import TransformException
 
 from deeprs2v_ros.frames import BASE, TUMOR, TUMOR_PREDICTED
 from deeprs2v_ros.msg import RegistrationStatus
@@ -22,6 +22,7 @@ from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import nanoseconds, point_message, transform_from_message
 from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
 from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.nodes.support.transforms import transforms_of
 from deeprs2v_ros.parameters.guidance import declare_image_time_offset
 
 RATE = 50.0
@@ -49,8 +50,7 @@ class TargetMonitor(Node):
         self._offset = declare_image_time_offset(partial(declare, self))
         self._waiting: deque[tuple[Time, float]] = deque()
         self._tracked = False
-        self._buffer = Buffer(node=self)
-        self._listener = TransformListener(self._buffer, self)
+        self._buffer = transforms_of(self).buffer
         self._at_stamp = self.create_publisher(PointStamped, "monitor/target", qos.STATUS)
         self._now = self.create_publisher(PointStamped, "monitor/target_now", qos.STATUS)
         self._predicted = self.create_publisher(PointStamped, "monitor/target_predicted", qos.STATUS)

@@ -99,3 +99,26 @@ def test_joint_states_without_positions_are_refused(chain):
 def test_points_are_in_metres():
     message = c.point_message([1.0, -2.0, 3000.0], "base_link", STAMP)
     assert (message.point.x, message.point.y, message.point.z) == pytest.approx((0.001, -0.002, 3.0))
+
+
+def test_quaternions_are_those_of_scipy_for_turns_of_every_kind():
+    rng = np.random.default_rng(4)
+    axes = np.concatenate([rng.normal(size=(200, 3)), np.eye(3), -np.eye(3)])
+    angles = np.concatenate([rng.uniform(0.0, np.pi, 100), np.pi - 10.0 ** rng.uniform(-12, -1, 106)])
+    turns = Rotation.from_rotvec(angles[:, None] * axes / np.linalg.norm(axes, axis=1, keepdims=True))
+    half, quarter = Rotation.from_euler("xyz", np.pi * np.eye(3)), Rotation.from_euler("xyz", np.pi / 2 * np.eye(3))
+    turns = Rotation.concatenate([turns, half, quarter, Rotation.identity(1)])
+    places = [LinkTransform("a", "b", rigid(turn.as_matrix())) for turn in turns]
+    rotations = [message.transform.rotation for message in c.transform_messages(places, STAMP)]
+    found = np.array([[q.x, q.y, q.z, q.w] for q in rotations])
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1.0, abs=1e-15)
+    assert (Rotation.from_quat(found) * turns.inv()).magnitude().max() < 1e-14
+
+
+def test_messages_can_be_filled_anew():
+    other = Time(sec=5)
+    made = c.transform_messages([LinkTransform("a", "b", np.eye(4)), LinkTransform("b", "c", POSE)], STAMP)
+    again = [LinkTransform("a", "b", POSE), LinkTransform("b", "c", np.eye(4))]
+    filled = c.transform_messages(again, other, made)
+    assert all(one is other for one, other in zip(filled, made, strict=True))
+    assert filled == c.transform_messages(again, other)

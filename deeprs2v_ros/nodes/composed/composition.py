@@ -1,65 +1,42 @@
-"""Several nodes in one process, each spun by a thread of its own, and further ones in processes of their own."""
+"""Several nodes in one process, and further ones in processes of their own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import TypeVar
 
 import rclpy
-import rclpy.task
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_default_context, remove_ros_args
 
 from deeprs2v_ros.errors import InputError
-
-MOST_NODES = 32
+from deeprs2v_ros.nodes.support.spinning import QUICK, AnyNode, Spinner
+from deeprs2v_ros.nodes.support.transforms import end_sharing, share
 
 _PATIENCE = 5.0  # s that a process has to end when asked to
 
-AnyNode = TypeVar("AnyNode", bound=Node)
-
-
-@dataclass(frozen=True)
-class _Spinning:
-    """A node, the future whose result ends its spinning, and the future of its thread."""
-
-    node: Node
-    executor: SingleThreadedExecutor
-    stop: rclpy.task.Future[None]
-    thread: Future[None]
-
-    def end(self) -> None:
-        self.stop.set_result(None)
-        wait([self.thread])
-        self.executor.shutdown()
-        self.node.destroy_node()
-
 
 class Composition:
-    """Nodes with the parameters of one YAML file. A context: at its end, all nodes and processes are stopped.
+    """Nodes in one process, which share what they know of TF. A context: at its end, all are stopped.
 
-    Nodes log warnings, those named in ``talkative`` more than that.
-    Ctrl-C is left to the caller, who has to leave the context then.
+    ``arguments`` are those of a ROS program, beginning with --ros-args; entering the context raises InputError if they
+    cannot be used. Signals are left to the caller, who has to leave the context on Ctrl-C.
     """
 
-    def __init__(self, parameters: Path, talkative: Sequence[str] = ()) -> None:
-        self._arguments = ["--ros-args", "--params-file", str(parameters)]
-        for level in ("WARN", *(f"{name}:=INFO" for name in talkative)):
-            self._arguments += ["--log-level", level]
-        self._spinning: list[_Spinning] = []
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = list(arguments)
+        self._spinners: list[Spinner] = []
+        self._quick: Spinner | None = None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Composition:
-        rclpy.init(args=self._arguments, signal_handler_options=SignalHandlerOptions.NO)
-        self._threads = ThreadPoolExecutor(MOST_NODES, "spin")
+        with _refusing():
+            rclpy.init(args=self._arguments, signal_handler_options=SignalHandlerOptions.NO)
+        share(self.add(lambda **options: Node("transforms", **options)))
         return self
 
     def __exit__(
@@ -67,46 +44,71 @@ class Composition:
     ) -> None:
         with ExitStack() as ending:  # every one of these happens, whatever fails before it
             ending.callback(rclpy.try_shutdown)
-            ending.callback(self._threads.shutdown)
-            for spinning in self._spinning:
-                ending.callback(spinning.end)
+            ending.callback(end_sharing, get_default_context())
+            for spinner in self._spinners:
+                ending.callback(spinner.end)
             for process in self._processes.values():
                 ending.callback(_end, process)
 
-    def add(self, node_class: Callable[..., AnyNode]) -> AnyNode:
+    def add(self, node_class: Callable[..., AnyNode], *, slow: bool = False, services: bool = False) -> AnyNode:
         """Make a node and spin it. Raises what making it raises: InputError for bad parameters.
 
-        It gets no services to look at and change its parameters: an executor in Python goes through all that a node
-        has for every single message, and these are most of it.
+        ``slow``: its callbacks may take long, so they get a thread of their own. ``services``: its parameters may be
+        looked at and changed while it runs. Other nodes do without: an executor in Python goes through all that a node
+        has for every single message, and these services are most of it.
         """
-        node = node_class(start_parameter_services=False)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        stop: rclpy.task.Future[None] = rclpy.task.Future(executor=executor)
-        thread = self._threads.submit(executor.spin_until_future_complete, stop)
-        self._spinning.append(_Spinning(node, executor, stop, thread))
-        return node
+        return self._spinner(slow).add(lambda: node_class(start_parameter_services=services))
 
     def stop(self, node: Node) -> None:
         """Stop and destroy one node before the others."""
-        spinning = next(spinning for spinning in self._spinning if spinning.node is node)
-        self._spinning.remove(spinning)
-        spinning.end()
+        spinner = next(spinner for spinner in self._spinners if node in spinner.nodes)
+        spinner.remove(node)
 
     def add_process(self, module: str) -> None:
-        """Run the node of ``module`` in a process of its own, with the same parameters."""
+        """Run the node of ``module`` in a process of its own, with the same arguments."""
         # In a session of its own it does not get the terminal's Ctrl-C, so that its end is ours to decide.
         command: Sequence[str] = [sys.executable, "-m", module, *self._arguments]
         self._processes[module] = subprocess.Popen(command, start_new_session=True)
 
     def check(self) -> None:
         """Raise what stopped a node, if one has stopped; InputError for a process that has ended."""
-        for spinning in self._spinning:
-            if spinning.thread.done():
-                spinning.thread.result()
+        for spinner in self._spinners:
+            spinner.check()
         for module, process in self._processes.items():
             if process.poll() is not None:
                 raise InputError(f"{module}: ended with status {process.returncode}")
+
+    def _spinner(self, slow: bool) -> Spinner:
+        """Quick nodes share a thread, as to wake one costs more than they do, unless that makes the executor slow."""
+        if not slow and self._quick is not None:
+            return self._quick
+        spinner = Spinner()
+        self._spinners.append(spinner)
+        if not slow and QUICK:
+            self._quick = spinner
+        return spinner
+
+
+def ros_arguments(parameters: str, talkative: Sequence[str] = ()) -> list[str]:
+    """Arguments of nodes with the parameters of one YAML file that log warnings, those ``talkative`` more than that."""
+    arguments = ["--ros-args", "--params-file", parameters]
+    for level in ("WARN", *(f"{name}:=INFO" for name in talkative)):
+        arguments += ["--log-level", level]
+    return arguments
+
+
+def own_arguments(arguments: Sequence[str]) -> list[str]:
+    """Those of a program's ``arguments`` that are not for ROS. Raises InputError if ROS cannot use its own."""
+    with _refusing():
+        return remove_ros_args(arguments)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(f"ROS arguments: {' '.join(str(error).split())}") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
 from deeprs2v_ros.nodes.composed.bag_recorder import BagRecorder
-from deeprs2v_ros.nodes.composed.composition import Composition
+from deeprs2v_ros.nodes.composed.composition import Composition, ros_arguments
 from deeprs2v_ros.nodes.composed.live_figures import LiveFigures
 from deeprs2v_ros.nodes.registration import RegistrationNode
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
@@ -35,7 +35,7 @@ def run_nodes(parameters: Path, bag: Path, duration: float) -> None:
     InputError for parameters that a node refuses, and if nothing was tracked.
     """
     # The volume server tells how far the acquisition is, which takes a while.
-    with Composition(parameters, ["volume_server"]) as nodes, _recording(bag) as recorder:
+    with Composition(ros_arguments(str(parameters), ["volume_server"])) as nodes, _recording(bag) as recorder:
         nodes.add_process("deeprs2v_ros.nodes.target_monitor")
         figures = nodes.add(LiveFigures)
         for node_class in (ArmEncoders, ArmKinematics, VolumeServer, RegistrationNode):

@@ -12,3 +12,6 @@ LIVE = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 STATUS = QoSProfile(depth=100)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """For what holds until it is replaced: who comes later still gets it."""
+TRANSFORMS = QoSProfile(depth=100)
+FIXED_TRANSFORMS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""How TF is received, as tf2_ros does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rclpy.node import Node
-from tf2_ros import Buffer, TransformBroadcaster
+from tf2_ros import Buffer
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.frames import CORRECTED, PREDICTED, VOLUME
@@ -15,6 +15,7 @@ from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_mess
 from deeprs2v_ros.nodes.support.parameters import digest
 from deeprs2v_ros.nodes.support.pictures import Pictures
 from deeprs2v_ros.nodes.support.status import status_message
+from deeprs2v_ros.nodes.support.transforms import Broadcaster
 from deeprs2v_ros.registration.guidance import Moment, Outcome
 from deeprs2v_ros.registration.supervisor import State
 
@@ -25,7 +26,7 @@ class Results:
     def __init__(self, node: Node, images: ImageGeometry, buffer: Buffer) -> None:
         self._clock, self._centre = node.get_clock(), images.centre
         self._pictures = Pictures(node, images.pixel_size, buffer)
-        self._broadcaster = TransformBroadcaster(node)
+        self._broadcaster = Broadcaster(node)
         self._status = node.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
         self._configuration = f"parameters {digest(node)}"
 

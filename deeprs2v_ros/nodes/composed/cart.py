@@ -1,0 +1,79 @@
+"""Program cart: all nodes of the cart in one process, which costs a fraction of what a process for each does.
+
+    ros2 run deeprs2v_ros cart [--without NODE ...] --ros-args --params-file my_cart.yaml
+
+Parameters, remappings and a namespace reach the nodes as they do when each is started by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from deeprs2v_ros.nodes.support.ending import Asked, Ending, leave_at_once_on_signals
+
+if TYPE_CHECKING:
+    from deeprs2v_ros.nodes.composed.composition import Composition
+
+NODES = {
+    "arm_encoders": "ArmEncoders",
+    "arm_kinematics": "ArmKinematics",
+    "registration": "RegistrationNode",
+    "target_monitor": "TargetMonitor",
+    "ultrasound_source": "UltrasoundSource",
+    "volume_server": "VolumeServer",
+}
+"""Their classes, in the order in which they start: who listens first, and last the one that may take long."""
+SLOW = ("volume_server",)
+"""Its parameters may change while it runs: then it reads a volume, and nobody may wait for that."""
+
+_PERIOD = 0.5  # s between two looks whether all is well
+
+
+def main() -> int:
+    """Run the nodes until SIGINT or SIGTERM. Returns the exit status: bad parameters are one fatal line."""
+    leave_at_once_on_signals()  # importing takes seconds
+    from rclpy.logging import get_logger
+
+    from deeprs2v_ros.errors import InputError
+    from deeprs2v_ros.nodes.composed.composition import Composition, own_arguments
+    from deeprs2v_ros.nodes.support.running import BAD_INPUT
+
+    name = "cart"
+    try:
+        names = _chosen(own_arguments(sys.argv)[1:])
+        ending = Ending()
+        with Composition(sys.argv) as nodes, ending.interruptible():
+            for name in names:
+                _add(nodes, name)
+            while not ending.asked:
+                nodes.check()
+                time.sleep(_PERIOD)
+    except InputError as error:
+        get_logger(name).fatal(str(error))
+        return BAD_INPUT
+    except Asked:
+        pass
+    return 0
+
+
+def _chosen(arguments: Sequence[str]) -> list[str]:
+    """The names of the nodes to run."""
+    parser = argparse.ArgumentParser(prog="cart", description="All nodes of the cart in one process.")
+    known = ", ".join(NODES)
+    parser.add_argument("--without", nargs="+", choices=NODES, default=[], metavar="NODE", help=f"some of {known}")
+    without = parser.parse_args(arguments).without
+    return [name for name in NODES if name not in without]
+
+
+def _add(nodes: Composition, name: str) -> None:
+    node_class = getattr(importlib.import_module(f"deeprs2v_ros.nodes.{name}"), NODES[name])
+    nodes.add(node_class, slow=name in SLOW, services=name in SLOW)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

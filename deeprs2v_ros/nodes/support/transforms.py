@@ -1,0 +1,111 @@
+"""TF as a process knows it: one buffer for all of its nodes, where several run in one process.
+
+To receive a message of TF in Python costs more than anything else an idle cart does, so it is done once, and not at all
+for what comes from the same process: that goes straight into the buffer, at the full rate of the encoders, whatever is
+broadcast for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+from geometry_msgs.msg import TransformStamped
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message, serialize_message
+from tf2_msgs.msg import TFMessage
+from tf2_ros import Buffer, TransformBroadcaster
+
+from deeprs2v_ros.nodes.support import qos
+
+_MOST_UNDER_WAY = 200
+"""Own messages that may be on their way back to us; more are not remembered, and cost what others' messages cost."""
+_AUTHORITY = "default_authority"
+
+
+class Transforms:
+    """A ``buffer`` that the subscriptions of a node fill. All methods may be called from any thread."""
+
+    def __init__(self, node: Node) -> None:
+        self.buffer = Buffer(node=node)
+        self._listeners: list[Callable[[], None]] = []
+        self._sent: dict[bytes, None] = {}
+        self._lock = Lock()
+        node.create_subscription(TFMessage, "/tf", self._on_moving, qos.TRANSFORMS, raw=True)
+        node.create_subscription(TFMessage, "/tf_static", self._on_static, qos.FIXED_TRANSFORMS, raw=True)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back whenever something was added, at once and from the thread that did, so it must not take long."""
+        self._listeners.append(callback)
+
+    def add(self, messages: Iterable[TransformStamped]) -> None:
+        """Take in transforms that change."""
+        for message in messages:
+            self.buffer.set_transform(message, _AUTHORITY)
+        self._tell()
+
+    def expect(self, data: bytes) -> None:
+        """A serialised message is about to be sent that is known here already."""
+        with self._lock:
+            self._sent[data] = None
+            if len(self._sent) > _MOST_UNDER_WAY:
+                del self._sent[next(iter(self._sent))]
+
+    def _on_moving(self, data: bytes) -> None:
+        with self._lock:
+            known = self._sent.pop(data, self) is None
+        if not known:
+            self.add(deserialize_message(data, TFMessage).transforms)
+
+    def _on_static(self, data: bytes) -> None:
+        for message in deserialize_message(data, TFMessage).transforms:
+            self.buffer.set_transform_static(message, _AUTHORITY)
+        self._tell()
+
+    def _tell(self) -> None:
+        for callback in self._listeners:
+            callback()
+
+
+_SHARED: WeakKeyDictionary[Context, Transforms] = WeakKeyDictionary()
+
+
+def share(node: Node) -> None:
+    """Nodes of the context of ``node`` that are made from now on share what this one, which the caller spins, gets."""
+    _SHARED[node.context] = Transforms(node)
+
+
+def end_sharing(context: Context) -> None:
+    """Nodes that are made from now on listen for themselves."""
+    _SHARED.pop(context, None)
+
+
+def transforms_of(node: Node) -> Transforms:
+    """The transforms that the nodes of its context share, or else its own, with subscriptions of ``node``."""
+    return _SHARED.get(node.context) or Transforms(node)
+
+
+class Broadcaster(TransformBroadcaster):
+    """Broadcasts transforms; nodes of the same process that share theirs know them at once."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node)
+        self._shared = _SHARED.get(node.context)
+
+    def sendTransform(self, transform: TransformStamped | Iterable[TransformStamped]) -> None:  # noqa: N802 (official)
+        """Send a transform or several, in one message."""
+        if self._shared is None:
+            super().sendTransform(transform)
+            return
+        transforms = [transform] if isinstance(transform, TransformStamped) else list(transform)
+        self._shared.add(transforms)
+        data = serialize_message(TFMessage(transforms=transforms))
+        self._shared.expect(data)
+        self.pub_tf.publish(data)
+
+    def tell_neighbours(self, transforms: Iterable[TransformStamped]) -> None:
+        """Let only those know who share their transforms."""
+        if self._shared is not None:
+            self._shared.add(transforms)
