@@ -125,7 +125,7 @@ def ros(path):
 def test_transforms_are_those_of_separate_nodes_and_two_signals_at_once_end_it_quietly(hand, start, parameters):
     path = parameters()
     composed = start("composed.cart", *WITHOUT_SOURCE, *ros(path))
-    hand.until(lambda: len(hand.joints.keys() & hand.moving.keys()) >= 50 and len(hand.fixed) == 5 and hand.volumes)
+    hand.until(lambda: len(hand.joints.keys() & hand.moving.keys()) >= 50 and len(hand.fixed) == 6 and hand.volumes)
     assert end(composed, signal.SIGINT, signal.SIGINT) == ("", 0)
     together = hand.fixed
     for stamp in hand.joints.keys() & hand.moving.keys():
@@ -137,7 +137,7 @@ def test_transforms_are_those_of_separate_nodes_and_two_signals_at_once_end_it_q
 
     hand.joints, hand.moving, hand.fixed = {}, {}, {}
     separate = [start(name, *ros(path)) for name in ("arm_encoders", "arm_kinematics", "volume_server")]
-    hand.until(lambda: len(hand.joints.keys() & hand.moving.keys()) >= 50 and len(hand.fixed) == 5)
+    hand.until(lambda: len(hand.joints.keys() & hand.moving.keys()) >= 50 and len(hand.fixed) == 6)
     assert [end(program, signal.SIGTERM) for program in separate] == [("", 0)] * 3
     assert hand.fixed == together
     for stamp in hand.joints.keys() & hand.moving.keys():
