@@ -9,7 +9,6 @@ from typing import Any
 from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 from sensor_msgs.msg import Image
-from tf2_ros import TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
@@ -26,6 +25,7 @@ from deeprs2v_ros.nodes.support.image_sources import Frame, SceneSource, Sequenc
 from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
+from deeprs2v_ros.nodes.support.transforms import Broadcaster
 
 LONGEST_WAIT = 0.05  # s: how soon a clock that jumps or a node that ends is noticed
 
@@ -44,7 +44,7 @@ class UltrasoundSource(Node):
         self._source = self._declare_source()
         self._publisher = self.create_publisher(Image, "us/image", qos.IMAGES)
         self._truth = self.create_publisher(PointStamped, "simulation/target", qos.STATUS)
-        self._broadcaster = TransformBroadcaster(self)
+        self._broadcaster = Broadcaster(self)
         self._stopping = Event()
         self._thread = Thread(target=self._work, name="ultrasound_source", daemon=True)
         self._thread.start()

@@ -28,7 +28,7 @@ from deeprs2v_ros.registration.supervisor import Held, State, Supervisor, Superv
 from deeprs2v_ros.registration.tracker import Registration, Tracker
 
 CONTRADICTED = "CONTRADICTED"
-"""What is logged when a second look finds a frame a better place than the one it was followed to."""
+"""Reason of the images after a second look found a frame a better place than the one it was followed to."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,8 @@ class Guidance:
         ``locate`` gives X, volume_from_image (4, 4) mm, at the time that the image shows, and at no other; None if the
         arm has not said it. ``arm`` is the covariance (6, 6) of X about the image centre, in image axes, if known.
         """
+        if arrival.epoch != self._epoch:  # it has waited while everything started over
+            return self._conclude(arrival, self._over)
         if image.shape != self._shape:
             self._log(f"an image of {image.shape} pixels, not {self._shape}")
             return self._conclude(arrival, Refusal.WRONG_SIZE)
@@ -263,7 +265,7 @@ class Guidance:
             elif result is None or not result.accepted:
                 verdict = supervisor.bad(now, (refusal if result is None else result.reason).value)
             else:
-                covariance = self._preparation.ready.tracker.motion_covariance(result)
+                covariance = self._preparation.ready.tracker.told_covariance(result)
                 verdict = supervisor.good(arrival.stamp, now, result.motion, covariance)
             predicted = self._predicted(verdict.state, now)
             ready = self._preparation.ready
@@ -280,12 +282,17 @@ class Guidance:
         self._check = self._background.submit(self._compare, outcome, tracker)
 
     def _compare(self, outcome: Outcome, tracker: Tracker) -> None:
-        if not tracker.contradicts(outcome.image, outcome.result):
+        try:
+            contradicted = tracker.contradicts(outcome.image, outcome.result)
+        except Exception as error:  # as in `on_image`; nobody else would hear of it
+            self.fault(error)
+            return
+        if not contradicted:
             return
         with self._lock:
             if outcome.arrival.epoch == self._epoch:
                 tracker.doubt()
-                self._supervisor.distrust()
+                self._supervisor.distrust(CONTRADICTED)
         self._log(f"{CONTRADICTED}: an image was followed to the wrong place; starting over")
 
     def _start_over(self, reason: Refusal) -> None:

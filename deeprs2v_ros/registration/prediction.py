@@ -117,7 +117,8 @@ class MotionPredictor:
         small = position / _TO_MM
         here = seen_from(-small[:3])
         motion = about(self._centre, from_motion(small)) @ self._start
-        return Prediction(motion, here @ (covariance / _SCALING) @ here.T, horizon, self._record.error(horizon))
+        told = here @ (covariance / _SCALING) @ here.T + unmodelled(self._settings)
+        return Prediction(motion, told, horizon, self._record.error(horizon))
 
     def _begin(self, time: int, position: Array, covariance: Array) -> None:
         self._moments = []
@@ -142,6 +143,11 @@ class MotionPredictor:
             self._record.add(elapsed, horizon, float(np.linalg.norm(off[:3])), float(squared))
             if each.number is not None:
                 self._memory.learn(each.number, horizon, off + corrected(each.correction, horizon))
+
+
+def unmodelled(settings: PredictionSettings) -> Array:
+    """Covariance (6, 6) of what is known of no motion, however it was found."""
+    return np.diag([settings.unmodelled**2] * 3 + [0.0] * 3)
 
 
 class _Record:

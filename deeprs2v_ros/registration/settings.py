@@ -100,9 +100,12 @@ class PredictionSettings:
     """Seconds after the last registered image within which its motion is carried on."""
     maximum_error: float = 4.0
     """mm: no prediction while recent ones were further off than this (root mean square, at the volume's centre)."""
+    unmodelled: float = 0.3
+    """mm: standard deviation along each axis of what no registration sees and no average takes away: that the organ
+    deforms, and the steps of the arm's encoders. What is told of the motion is at least as unsure."""
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "maximum_error"):
+        for name in ("horizon", "maximum_error", "unmodelled"):
             if not getattr(self, name) > 0.0:
                 raise InputError(f"prediction: {name} must be positive, not {getattr(self, name)}")
 

@@ -92,6 +92,7 @@ class Supervisor:
         self._last: _Accepted | None = None
         self._good = 0
         self._initialised = self._doubted = self._over = False
+        self._why = CONFIRMING
 
     def state(self, now: int) -> State:
         """The state at the time ``now``."""
@@ -120,10 +121,11 @@ class Supervisor:
         self._doubted = True
         self._good += 1
         if self._good < self._settings.accept_in_a_row:
-            return self.aside(now, CONFIRMING)
+            return self.aside(now, self._why)
         if not self._fault:
             self._last = _Accepted(stamp, motion, covariance)
             self._doubted = self._over = False
+            self._why = CONFIRMING
         return self._verdict(now, "", accepted=not self._fault)
 
     def bad(self, now: int, reason: str) -> Verdict:
@@ -140,10 +142,14 @@ class Supervisor:
         """The first image can be registered: volume, mask and transform are there."""
         self._initialised = True
 
-    def distrust(self) -> None:
-        """What was tracked is over: no images come any more, or a second look contradicts it."""
+    def distrust(self, why: str = CONFIRMING) -> None:
+        """What was tracked is over: no images come any more, or a second look contradicts it.
+
+        ``why`` is the reason of good results until they are trusted again.
+        """
         self._good = 0
         self._over = True
+        self._why = why
 
     def fault(self, reason: str) -> None:
         """Latch a fault; only a restart clears it."""

@@ -27,7 +27,7 @@ from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.belief import SAME_IMAGE, Belief, expected_scale, posterior_covariance, surprise
 from deeprs2v_ros.registration.correction import Evaluation, Task, believing, correct, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
-from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction
+from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction, unmodelled
 from deeprs2v_ros.registration.pyramid import Level, build_levels
 from deeprs2v_ros.registration.search import APART, FAR, NEAR, Found, Reach, distance, hypotheses, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
@@ -144,8 +144,11 @@ class Tracker:
             self._remember(registration, time)
         return replace(registration, runtime=perf_counter() - began)
 
-    def motion_covariance(self, found: Registration) -> Array:
-        """Covariance (6, 6) of the motion found: a small motion about the `middle` of the volume, in its axes."""
+    def told_covariance(self, found: Registration) -> Array:
+        """What is to be told of how sure the motion found is, (6, 6): about the `middle` of the volume, in its axes."""
+        return self._motion_covariance(found) + unmodelled(self.settings.prediction)
+
+    def _motion_covariance(self, found: Registration) -> Array:
         shift = seen_from(self.middle - apply(found.registered, self.centre))
         return shift @ turned_covariance(found.covariance, found.registered) @ shift.T
 
@@ -163,12 +166,12 @@ class Tracker:
         prior = Belief(found.registered, expected_scale(None, self.settings.organ))
         tasks = self._tasks(frame, [prior])
         better = search(tasks, hypotheses([prior], self.centre), self.settings, NEAR.starts, alone=True).best
-        apart = distance(better.pose, found.registered, self.centre) > APART * tasks[0].spacing
+        apart = distance(better.pose, found.registered, self.centre) > APART * tasks[1].spacing
         least = (1.0 + self.settings.gate.minimum_margin) * evaluate(tasks[-1], found.registered).score
         return bool(apart and better.score > least)
 
     def doubt(self) -> None:
-        """Search the next frame, whatever the last results said."""
+        """Where the organ was found lately is wrong: search the next frame as if nothing were known."""
         self._in_doubt = True
 
     def reset(self) -> None:
@@ -188,7 +191,9 @@ class Tracker:
 
     def _expected(self, tracked: Array, time: int, arm: Array | None) -> Belief:
         """The prior: where the organ is predicted to be. The longer ago it was seen, the less sure."""
-        if self._missed and self._known is not None and self._elapsed(time) > FORGOTTEN:
+        if self._in_doubt:
+            self.reset()
+        elif self._missed and self._known is not None and self._elapsed(time) > FORGOTTEN:
             self._forget()
         if self._known is None or not self.temporal:
             return Belief(tracked, expected_scale(arm, self.settings.organ))
@@ -207,8 +212,7 @@ class Tracker:
         return (time - self._known) / 1e9
 
     def _fresh(self, time: int) -> bool:
-        certain, self._in_doubt = not self._in_doubt, False
-        known = self.temporal and self.correction and certain and self._known is not None
+        known = self.temporal and self.correction and self._known is not None
         return known and 0.0 < self._elapsed(time) <= FRESH
 
     # --- How the frame is registered ---
@@ -326,7 +330,7 @@ class Tracker:
         with self._lock:
             if previous is not None and time <= previous:  # time that does not grow is none
                 self._predictor.reset()
-            self._predictor.update(time, found.motion, self.motion_covariance(found))
+            self._predictor.update(time, found.motion, self._motion_covariance(found))
 
 
 class Frame:

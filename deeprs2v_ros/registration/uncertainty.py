@@ -58,7 +58,7 @@ def pose_covariance(task: Task, pose: Array, alone: bool = False) -> Array:
     return scale * (inverse_curvature @ pull @ inverse_curvature)
 
 
-def measured_curvature(task: Task, pose: Array, alone: bool) -> Array:
+def measured_curvature(task: Task, pose: Array, alone: bool = False) -> Array:
     """Curvature (6, 6) of 1 - LNCC at ``pose``, by steps of `STEP` both ways along each axis, in units of `SCALE`."""
     motions = STEP * np.concatenate([np.eye(6), -np.eye(6)]) * SCALE
     poses = pose @ np.stack([about(task.centre, from_motion(motion)) for motion in motions])
