@@ -179,3 +179,14 @@ def test_every_subcommand_and_every_parameter_that_must_change_is_mentioned():
         if "CHANGE" in line and number > 5:
             name = next(later for later in lines[number:] if not later.lstrip().startswith("#")).split(":")[0].strip()
             assert f"`{name}`" in text, name
+
+
+def test_layout_names_every_folder_of_the_package():
+    lines = (SOURCE / "CONTRIBUTING.md").read_text().splitlines()
+    named, last = set(), ""
+    for indent, name in (match.groups() for match in map(re.compile(r"^ {6}( {0,2})(\w+)/").match, lines) if match):
+        last = last if indent else name
+        named.add(f"{last}/{name}" if indent else name)
+    package = SOURCE / "deeprs2v_ros"
+    there = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")} - {"."}
+    assert named == there
