@@ -200,7 +200,7 @@ class Guidance:
         return outcome
 
     def watch(self) -> Outcome | None:
-        """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be asked often."""
+        """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be called often."""
         with self._lock:
             late = self._clock.steady() - self._usable > round(1e9 * self._settings.image_timeout)
             if self._stale or not late:
@@ -300,7 +300,7 @@ class Guidance:
         self._usable, self._stale = self._clock.steady(), False
 
     def _on_failure(self, error: BaseException) -> None:
-        """A volume or a mask that cannot be had: bad input is said, everything else is a fault."""
+        """A volume or a mask could not be made ready: bad input is logged, anything else is a fault."""
         if isinstance(error, InputError):
             self._log(str(error))
         else:
