@@ -168,7 +168,7 @@ def _markers() -> object:
     picture = _T["sensor_msgs/msg/CompressedImage"](_header(0), "", np.zeros(0, np.uint8))
     mesh = _T["visualization_msgs/msg/MeshFile"]("", np.zeros(0, np.uint8))
     marker = _T["visualization_msgs/msg/Marker"](
-        _header(0, "tumor"), "tumor", 0, 2, 0, _pose(np.eye(4)), size, colour, duration, True, [], [], "", picture,
+        _header(0, "us_volume"), "tumor", 0, 2, 0, _pose(np.eye(4)), size, colour, duration, True, [], [], "", picture,
         [], "", "", mesh, False,
     )  # fmt: skip
     return _T["visualization_msgs/msg/MarkerArray"]([marker])

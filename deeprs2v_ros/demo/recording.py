@@ -163,7 +163,7 @@ def _columns(pairs: list[tuple[int, int]]) -> tuple[Stamps, Stamps]:
 
 def _radius(bag: str | Path, markers: list[Any]) -> float:
     for marker in markers:
-        if marker.header.frame_id == "tumor":
+        if marker.ns == "tumor":
             return marker.scale.x / 2.0 * _MM_PER_M
     raise InputError(f"{bag}: no marker of the target on volume/markers")
 

@@ -14,12 +14,15 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.time import Time
 from tf2_ros import TransformException
+from visualization_msgs.msg import MarkerArray
 
 from deeprs2v_ros.frames import BASE, TUMOR, TUMOR_PREDICTED
+from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
-from deeprs2v_ros.nodes.support.conversions import nanoseconds, point_message, transform_from_message
+from deeprs2v_ros.nodes.support.conversions import METRES, nanoseconds, point_message, transform_from_message
+from deeprs2v_ros.nodes.support.markers import tumour_now
 from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.transforms import transforms_of
@@ -27,6 +30,14 @@ from deeprs2v_ros.parameters.guidance import declare_image_time_offset
 
 RATE = 50.0
 """Times a second at which TF is asked, as a needle's robot or a display would."""
+
+EVERY = 5
+"""So many times it is asked for each marker."""
+
+SHOWN = (RegistrationStatus.TRACKING, RegistrationStatus.HOLDING)
+
+OUT_OF_DATE = 0.6
+"""Seconds after which a status says nothing of now any more: a registration that has died says nothing either."""
 
 STALE = 0.1
 """Seconds after which a prediction on TF is one that nobody renews: TF goes on giving it away for ever."""
@@ -38,7 +49,8 @@ class TargetMonitor(Node):
     ``monitor/target``: at the time that an image shows whose registration was accepted, which is the message's stamp.
     ``monitor/target_now``: the latest corrected position, asked `RATE` times a second while TRACKING or HOLDING.
     ``monitor/target_predicted``: the predicted position, asked at the same moments; silent when none is broadcast.
-    Both have the moment at which they were asked as their stamp.
+    Both have the moment at which they were asked as their stamp. ``monitor/markers`` shows the predicted tumour in
+    RViz, and goes away by itself.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -48,12 +60,15 @@ class TargetMonitor(Node):
             self, "transform_deadline", 0.1, "Seconds to wait for the transform at the time that an image shows"
         )
         self._offset = declare_image_time_offset(partial(declare, self))
+        self._radius = declare_positive(self, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
         self._waiting: deque[tuple[Time, float]] = deque()
-        self._tracked = False
+        self._state, self._until = RegistrationStatus.WAITING, 0.0  # of the last status, and when it is out of date
+        self._asked = 0
         self._buffer = transforms_of(self).buffer
         self._at_stamp = self.create_publisher(PointStamped, "monitor/target", qos.STATUS)
         self._now = self.create_publisher(PointStamped, "monitor/target_now", qos.STATUS)
         self._predicted = self.create_publisher(PointStamped, "monitor/target_predicted", qos.STATUS)
+        self._markers = self.create_publisher(MarkerArray, "monitor/markers", qos.STATUS)
         self._subscription = self.create_subscription(
             RegistrationStatus, "registration/status", self._on_status, qos.STATUS
         )
@@ -61,7 +76,7 @@ class TargetMonitor(Node):
         self._jump = on_jump_back(self, self._waiting.clear)
 
     def _on_status(self, status: RegistrationStatus) -> None:
-        self._tracked = status.state in (RegistrationStatus.TRACKING, RegistrationStatus.HOLDING)
+        self._state, self._until = status.state, monotonic() + OUT_OF_DATE
         if status.state != RegistrationStatus.TRACKING or not status.accepted:
             return
         clock_type = self.get_clock().clock_type
@@ -73,30 +88,34 @@ class TargetMonitor(Node):
         self._publish_what_is_there()
         now = self.get_clock().now()
         latest = Time(clock_type=now.clock_type)
-        if self._tracked:
+        if self._state in SHOWN and monotonic() < self._until:
             self._publish(self._now, TUMOR, latest, now)
-        self._publish(self._predicted, TUMOR_PREDICTED, latest, now, STALE)
+        self._asked += 1
+        predicted = self._publish(self._predicted, TUMOR_PREDICTED, latest, now, STALE)
+        if predicted is not None and self._asked % EVERY == 0:
+            held = self._state == RegistrationStatus.HOLDING
+            self._markers.publish(tumour_now(predicted, self._radius, held, now.to_msg()))
 
     def _publish_what_is_there(self) -> None:
         while self._waiting:
             time, deadline = self._waiting[0]
-            if not self._publish(self._at_stamp, TUMOR, time, time) and monotonic() < deadline:
+            if self._publish(self._at_stamp, TUMOR, time, time) is None and monotonic() < deadline:
                 break
             self._waiting.popleft()
 
     def _publish(
         self, publisher: Publisher[PointStamped], frame: str, time: Time, stamp: Time, stale: float = math.inf
-    ) -> bool:
-        """Publish the place of ``frame`` at ``time`` with ``stamp``; whether it was there, and not ``stale`` (s)."""
+    ) -> Array | None:
+        """Publish where ``frame`` is at ``time``, with ``stamp``: (3,) mm. None if nobody knows, or since ``stale`` s."""
         try:
             message = self._buffer.lookup_transform(BASE, frame, time)
         except TransformException:
-            return False
+            return None
         if (stamp.nanoseconds - nanoseconds(message.header.stamp)) / 1e9 > stale:
-            return False
-        base_from_tumor = transform_from_message(message.transform)
-        publisher.publish(point_message(base_from_tumor[:3, 3], BASE, stamp.to_msg()))
-        return True
+            return None
+        place = transform_from_message(message.transform)[:3, 3]
+        publisher.publish(point_message(place, BASE, stamp.to_msg()))
+        return place
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -31,7 +32,7 @@ from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
-from deeprs2v_ros.nodes.support.markers import tumour_and_box
+from deeprs2v_ros.nodes.support.markers import at_acquisition
 from deeprs2v_ros.nodes.support.overlay import three_slices
 from deeprs2v_ros.nodes.support.parameters import (
     declare,
@@ -148,7 +149,7 @@ class VolumeServer(Node):
             self._file.publish(String(data=path))
             self._served = path
         self._overview.publish(image_message(three_slices(volume), "mono8", VOLUME, now))
-        self._markers.publish(tumour_and_box(volume, self._radius))
+        self._markers.publish(at_acquisition(volume, np.array(position), self._radius))
         size = " x ".join(map(str, volume.size))
         self.get_logger().info(f"volume {values['volume']}: {size} voxels")
 

@@ -128,7 +128,7 @@ class Guidance:
         self._lock = Lock()
         self._epoch, self._over = 0, Refusal.NONE  # how often everything started over, and why it did the last time
         self._tracker_epoch = 0
-        self._usable, self._stale = clock.steady(), False
+        self._usable: int | None = None  # when the last usable image came, on the steady clock
         self._check: Future[None] | None = None
         self._checked = 0
 
@@ -180,7 +180,7 @@ class Guidance:
         with self._lock:
             missing = self._preparation.advance(image)
             ready = self._preparation.ready
-            self._see()
+            self._usable = self._clock.steady()
         if missing or ready is None:
             return self._conclude(arrival, missing, image)
         tracked = locate(arrival.shown)
@@ -202,10 +202,10 @@ class Guidance:
     def watch(self) -> Outcome | None:
         """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be called often."""
         with self._lock:
-            late = self._clock.steady() - self._usable > round(1e9 * self._settings.image_timeout)
-            if self._stale or not late:
+            patience = round(1e9 * self._settings.image_timeout)
+            if self._usable is None or self._clock.steady() - self._usable <= patience:
                 return None
-            self._stale = True
+            self._usable = None
             self._supervisor.distrust()
         self._log(f"no usable images for {self._settings.image_timeout:g} s")
         now = self._clock.now()
@@ -294,10 +294,6 @@ class Guidance:
         self._supervisor.reset()
         self._stamps.reset()
         self._freeze.reset()
-
-    def _see(self) -> None:
-        """A usable image has come."""
-        self._usable, self._stale = self._clock.steady(), False
 
     def _on_failure(self, error: BaseException) -> None:
         """A volume or a mask could not be made ready: bad input is logged, anything else is a fault."""

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,6 +76,8 @@ class Preparation:
         self._background, self._images = background, images
         self._mask, self._mask_frames = mask, mask_frames
         self._recipe, self._report = recipe, report
+        if METHODS[recipe.method].weights is not None:  # takes seconds to import, while there is no volume yet
+            background.submit(import_module, "deeprs2v_ros.network.prediction")
         self._frames: list[NDArray[np.uint8]] = []
         self._path = ""
         self._finding: Future[NDArray[np.bool_]] | None = None

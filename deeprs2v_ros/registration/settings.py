@@ -116,8 +116,8 @@ class RegistrationSettings:
     """Twice what a squared standard deviation from the belief costs in LNCC, for each mm between the points of a plane:
     the coarser it is, the fewer points speak against the belief."""
     abdominal_wall: float = ABDOMINAL_WALL
-    follow: tuple[tuple[int, int], ...] = ((2, 10), (3, 4))
-    """Levels, counted from the coarsest, on which a frame is followed, and poses tried on each at the most."""
+    follow: tuple[tuple[int, int], tuple[int, int]] = ((2, 10), (3, 4))
+    """The two levels, counted from the coarsest, on which a frame is followed, and poses tried on each at the most."""
     lost: float = 4.0
     """How many times wider than `organ` the prior is when nothing is known of the organ, and a first search failed."""
     gate: GateSettings = field(default_factory=GateSettings)

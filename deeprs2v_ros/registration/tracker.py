@@ -11,10 +11,12 @@ not believed and nothing is known of the organ any more, from a thousand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre,
 from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.belief import SAME_IMAGE, Belief, expected_scale, posterior_covariance, surprise
-from deeprs2v_ros.registration.correction import Evaluation, Task, correct, evaluate, on_level
+from deeprs2v_ros.registration.correction import Evaluation, Task, believing, correct, evaluate, on_level
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction
 from deeprs2v_ros.registration.pyramid import Level, build_levels
@@ -42,6 +44,9 @@ FORGOTTEN = 1.0
 
 UNLIKE = 0.08
 """By how much LNCC may fall below what it has been lately before a frame that was followed is searched."""
+
+BESIDE = ThreadPoolExecutor(1, thread_name_prefix="beside")
+"""What is done beside the steps of a frame that is followed."""
 
 MEMORY = 0.1
 """Share of the newest frame in what LNCC has been lately."""
@@ -209,16 +214,21 @@ class Tracker:
     # --- How the frame is registered ---
 
     def _follow(self, frame: Frame, tracked: Array, expected: Belief) -> Registration:
-        """A few steps from where the frame is expected."""
-        pose, iterations = expected.pose, 0
-        for number, limit in self.settings.follow:
-            task = self._task(frame, number, [expected])
-            best, tried = correct(task, pose, limit)
-            pose, iterations = best.pose, iterations + tried
-        before = evaluate(task, expected.pose).lncc
-        return self._registration(
-            frame, tracked, expected, [expected], Found(best, 1.0, iterations), before, followed=True
-        )
+        """A few steps from where the frame is expected.
+
+        While the coarser level is climbed, the finest is prepared; while that is climbed, it is found out how sure the
+        result will be.
+        """
+        (coarse, first), (fine, then) = self.settings.follow
+        task = self._task(frame, coarse, [expected])
+        finest = BESIDE.submit(self._task, frame, fine, [expected])
+        near, tried = correct(task, expected.pose, first)
+        covariance = BESIDE.submit(pose_covariance, task, near.pose, alone=True)
+        best, more = correct(finest.result(), near.pose, then)
+        before = evaluate(finest.result(), expected.pose).lncc
+        sure = posterior_covariance(covariance.result(), best.pose, [expected], self.centre)
+        found = Found(best, margin=1.0, iterations=tried + more)
+        return self._registration(frame, tracked, expected, [expected], found, before, sure, followed=True)
 
     def _as_usual(self, found: Registration) -> bool:
         """Whether a followed frame leaves no doubt."""
@@ -326,13 +336,31 @@ class Frame:
         self.image = image
         self._levels = levels
         self._masked = mask * image * np.float32(1 / 255)
-        self._averaged: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+        self._seen: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+        self._tasks: dict[int, Task] = {}
 
     def on_level(self, number: int, centre: Array, beliefs: Sequence[Belief], weight: float) -> Task:
         """The frame as a task on a level, numbered as in a list."""
         number %= len(self._levels)
-        level = self._levels[number]
-        if number not in self._averaged:
+        if number in self._tasks:
+            return believing(self._tasks[number], beliefs, weight)
+        averaged, visible = self._averaged(number)
+        self._tasks[number] = on_level(self._levels[number], averaged, visible, centre, beliefs, weight)
+        return self._tasks[number]
+
+    def _averaged(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The average, and where it shows anatomy; the finest level has its shadows from the one before it."""
+        if number not in self._seen:
+            level = self._levels[number]
             averaged = level.average(self._masked)
-            self._averaged[number] = averaged, level.visible(averaged)
-        return on_level(level, *self._averaged[number], centre, beliefs, weight)
+            if number > 0 and number == len(self._levels) - 1:
+                visible = level.mask & enlarged(self._averaged(number - 1)[1], level.lattice.shape)
+            else:
+                visible = level.visible(averaged)
+            self._seen[number] = averaged, visible
+        return self._seen[number]
+
+
+def enlarged(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """A ``mask`` (rows, columns) on a finer lattice of ``shape`` over the same area."""
+    return cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST).view(bool)

@@ -40,28 +40,29 @@ UNKNOWN = 100.0
 """mm: standard deviation of a direction about which the image says nothing."""
 
 
-def pose_covariance(task: Task, pose: Array) -> Array:
+def pose_covariance(task: Task, pose: Array, alone: bool = False) -> Array:
     """Covariance (6, 6) of a small motion of the plane about the image centre, in image axes, mm and rad.
 
     ``pose`` is the frame's volume_from_image (4x4), at a maximum of LNCC. The level of the ``task`` should be coarse
-    enough that speckle is averaged: on a finer one, noise hides how much the blocks disagree.
+    enough that speckle is averaged: on a finer one, noise hides how much the blocks disagree. With ``alone``, the
+    `WORKERS` are left to others.
     """
     lncc, overlap, expected, pulls = by_block(task, pose)
     observations = max(overlap * task.cells.valid * task.spacing**2 / SPECKLE_CELL, 1.0)
     noise = 2.0 * max(1.0 - lncc, 1e-3) / observations
     scale = np.outer(SCALE, SCALE)
     least = noise / UNKNOWN**2
-    variances, axes = np.linalg.eigh(measured_curvature(task, pose))
+    variances, axes = np.linalg.eigh(measured_curvature(task, pose, alone))
     inverse_curvature = axes / np.maximum(variances, least) @ axes.T
     pull = noise * (scale * expected + least * np.eye(6)) + scale * (pulls.T @ pulls)
     return scale * (inverse_curvature @ pull @ inverse_curvature)
 
 
-def measured_curvature(task: Task, pose: Array) -> Array:
+def measured_curvature(task: Task, pose: Array, alone: bool) -> Array:
     """Curvature (6, 6) of 1 - LNCC at ``pose``, by steps of `STEP` both ways along each axis, in units of `SCALE`."""
     motions = STEP * np.concatenate([np.eye(6), -np.eye(6)]) * SCALE
     poses = pose @ np.stack([about(task.centre, from_motion(motion)) for motion in motions])
-    halves = WORKERS.map(slopes, repeat(task), np.split(poses, 2))
+    halves = (map if alone else WORKERS.map)(slopes, repeat(task), np.split(poses, 2))
     ahead, behind = (SCALE * half for half in halves)
     measured = (behind - ahead) / (2.0 * STEP)
     return 0.5 * (measured + measured.T)

@@ -5,6 +5,7 @@ import rclpy
 from bench import overrides
 from geometry_msgs.msg import PointStamped
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+from visualization_msgs.msg import MarkerArray
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.geometry import rigid
@@ -21,10 +22,11 @@ class Cart:
         self.monitor = keep(TargetMonitor(context=context, parameter_overrides=overrides(parameters)))
         self.node = keep(rclpy.create_node("cart", context=context))
         self._spin_until = spin_until
-        self.targets, self.now, self.predicted = [], [], []
+        self.targets, self.now, self.predicted, self.markers = [], [], [], []
         self.node.create_subscription(PointStamped, "monitor/target", self.targets.append, qos.STATUS)
         self.node.create_subscription(PointStamped, "monitor/target_now", self.now.append, qos.STATUS)
         self.node.create_subscription(PointStamped, "monitor/target_predicted", self.predicted.append, qos.STATUS)
+        self.node.create_subscription(MarkerArray, "monitor/markers", self.markers.append, qos.STATUS)
         self._status = self.node.create_publisher(Status, "registration/status", qos.STATUS)
         self._static, self._moving = StaticTransformBroadcaster(self.node), TransformBroadcaster(self.node)
         fixed = [
@@ -98,6 +100,9 @@ def test_the_predicted_target_is_asked_for_as_long_as_somebody_predicts_it(cart)
     cart.until(lambda: cart.clock() > last + 400_000_000)
     assert nanoseconds(cart.predicted[-1].header.stamp) < last + 150_000_000
     assert cart.now == []  # nobody is TRACKING
+    marker = cart.markers[-1].markers[0]
+    assert marker.header.frame_id == "base_link" and 0 < marker.lifetime.nanosec < 500_000_000 > marker.lifetime.sec
+    assert nanoseconds(cart.markers[-1].markers[0].header.stamp) < last + 150_000_000
 
 
 def test_target_of_an_image_that_was_not_accepted_is_not_published(cart):

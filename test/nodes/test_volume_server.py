@@ -82,7 +82,8 @@ def test_who_comes_later_gets_file_overview_and_markers(served, path):
 def test_markers_are_the_tumour_and_the_edges_of_the_volume(served):
     _, client = served
     sphere, box = client.heard["volume/markers"][0].markers
-    assert (sphere.header.frame_id, sphere.scale.x) == ("tumor", pytest.approx(0.02))
+    # Where it was acquired: what is latched must stay true whatever becomes of the registration.
+    assert (sphere.header.frame_id, sphere.ns, sphere.scale.x) == ("us_volume", "tumor", pytest.approx(0.02))
     assert box.header.frame_id == "us_volume" and len(box.points) == 24
     corners = {(round(p.x, 5), round(p.y, 5), round(p.z, 5)) for p in box.points}
     last = np.array(VOLUME_IMAGE.size) - 1

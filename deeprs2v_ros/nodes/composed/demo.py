@@ -38,7 +38,7 @@ def run_nodes(parameters: Path, bag: Path, duration: float) -> None:
     with Composition(ros_arguments(str(parameters), ["volume_server"])) as nodes, _recording(bag) as recorder:
         nodes.add_process("deeprs2v_ros.nodes.target_monitor")
         figures = nodes.add(LiveFigures)
-        for node_class in (ArmEncoders, ArmKinematics, VolumeServer, RegistrationNode):
+        for node_class in (ArmEncoders, ArmKinematics, RegistrationNode, VolumeServer):
             nodes.add(node_class)
         source = nodes.add(UltrasoundSource)  # last, so that nobody misses the first image
         interrupted = _watch(nodes, recorder, figures, duration)
@@ -68,7 +68,7 @@ def _watch(nodes: Composition, recorder: BagRecorder, figures: LiveFigures, dura
                 nodes.check()
                 recorder.check()
                 seconds = 0.0 if figures.tracking_since is None else time.monotonic() - figures.tracking_since
-                line.set_description_str(f"{figures.state:12}", refresh=False)
+                line.set_description_str(figures.doing, refresh=False)
                 line.set_postfix_str(str(figures), refresh=False)
                 line.update(min(seconds, duration) - line.n)
                 if seconds >= duration:

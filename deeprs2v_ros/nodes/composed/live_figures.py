@@ -39,6 +39,11 @@ class LiveFigures(Node):
         self.create_subscription(PointStamped, "simulation/target", self._on_truth, qos.STATUS)
         self.create_subscription(PointStamped, "monitor/target", self._on_target, qos.STATUS)
 
+    @property
+    def doing(self) -> str:
+        """The state and, where images are not registered, why."""
+        return f"{self.state:12} {self.reason:12}"
+
     def __str__(self) -> str:
         error = "" if math.isnan(self.error) else f", tumour error {self.error:.2f} mm"
         latency = "" if math.isnan(self.latency) else f", latency {1e3 * self.latency:.0f} ms"
