@@ -106,7 +106,7 @@ class TargetMonitor(Node):
     def _publish(
         self, publisher: Publisher[PointStamped], frame: str, time: Time, stamp: Time, stale: float = math.inf
     ) -> Array | None:
-        """Publish where ``frame`` is at ``time``, with ``stamp``: (3,) mm. None if nobody knows, or since ``stale`` s."""
+        """Publish where ``frame`` is at ``time``, with ``stamp``: (3,) mm. None if unknown, or ``stale`` s old."""
         try:
             message = self._buffer.lookup_transform(BASE, frame, time)
         except TransformException:
