@@ -100,6 +100,10 @@ def write_bag(bag: Path, run: Run) -> None:
                 put("registration/status", STATUS, published, status)
 
 
+UNCERTAINTY = np.diag([1e-3, 1e-3, 1e-3, 1e-9, 1e-9, 1e-9]) ** 2
+"""Of every prediction, m and rad: one millimetre along each axis."""
+
+
 def texture() -> Volume:
     """A volume of smooth noise about the planes of the run."""
     rng = np.random.default_rng(0)
@@ -154,7 +158,8 @@ def _status(stamp: int, state: int, tracked: np.ndarray, motion: np.ndarray, lat
     return _T[STATUS](
         _header(stamp, "us_volume"), state, accepted, "" if accepted else "LOW_LNCC",
         _pose(tracked), _pose(motion @ tracked), np.zeros(36), _pose(motion), _pose(np.eye(4)),
-        _pose(motion), 0.0, np.zeros(36), _pose(motion), np.zeros(36), latency, 0.5,
+        _pose(motion), 0.0, np.zeros(36),
+        _T["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), _pose(motion), UNCERTAINTY.ravel(), latency, 0.5,
         _T["geometry_msgs/msg/Point"](0.0, 0.0, 0.0),
         0.1, 0.1, 0.5, 0.9, 1.0, 10, 0.01, 0.02, nan, latency, latency,
         0.0 if accepted else nan, True, "volume", "", "",

@@ -69,6 +69,12 @@ def test_the_latest_known_position_is_compared_with_the_truth_of_its_own_time(re
     assert summary.target_predicted.median < 1e-6
 
 
+@pytest.mark.parametrize(("error", "inside"), [(0.5, 1.0), (2.7, 1.0), (2.9, 0.0)])
+def test_what_a_prediction_says_of_itself_is_held_against_the_truth(recorded, error, inside):
+    # Ellipsoids for 95 % with a millimetre along each axis reach 2.8 mm far.
+    assert summarise(recorded(Run(errors(error)))).inside == inside
+
+
 def test_only_tracking_counts(recorded):
     states = [TRACKING] * 40 + [LOST] * 20
     run = Run(errors(0.5), states=states)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.stats import chi2
 
 from deeprs2v_ros.demo.recording import Points, Recording, Stamps
 from deeprs2v_ros.geometry import Array, apply, inverse
@@ -63,7 +64,8 @@ class Summary:
     ``target`` is the error of the look-ups at the image's stamp while TRACKING, ``uncorrected`` what it would have been
     for the same images if the organ had been taken to be at rest. ``target_now`` is that of the latest correction,
     asked many times a second, against the truth at that moment; ``target_predicted`` that of the prediction, asked at
-    the same moments, and ``predicted_share`` at how many of them there was one. ``registered`` is the error at the
+    the same moments, and ``predicted_share`` at how many of them there was one. The true position was ``inside`` so
+    many of the predictions' own ellipsoids for 95 %. ``registered`` is the error at the
     target of the accepted registrations themselves; ``wrong`` of them are off by more than `WRONG`. ``latency`` is from
     the image's stamp until the correction was broadcast, as the registration says; ``latency_seen`` until it was
     recorded.
@@ -80,6 +82,7 @@ class Summary:
     target_now: Spread
     target_predicted: Spread
     predicted_share: float
+    inside: float
     registered: Spread
     wrong: int
     latency: Spread
@@ -115,6 +118,7 @@ def summarise(recording: Recording) -> Summary:
         target_now=spread(distances(now, recording.truth)),
         target_predicted=spread(distances(predicted, recording.truth)),
         predicted_share=len(predicted.stamps) / max(len(now.stamps), 1),
+        inside=share_inside(recording),
         registered=spread(wrong),
         wrong=int(np.count_nonzero(wrong > WRONG)),
         latency=spread([status.latency / 1e6 for status in accepted]),
@@ -168,6 +172,28 @@ def registered_target(recording: Recording) -> Points:
     moved = [apply(inverse(status.motion), recording.target_in_volume) for status in accepted]
     stamps = np.array([status.stamp for status in accepted], dtype=np.int64)
     return Points(stamps, apply(recording.base_from_volume, np.array(moved).reshape(-1, 3)))
+
+
+def share_inside(recording: Recording, probability: float = 0.95) -> float:
+    """In how many of the ellipsoids that should hold it with ``probability`` the target truly was; NaN without any.
+
+    The prediction of each status is asked for the target at y: with G a small motion of C about the middle m of the
+    volume, it is at C^-1 G^-1 y, so a motion (t, w) of G moves it by -R^T (t + w x (y - m)), R being that of C.
+    """
+    began, ended = recording.truth.stamps.min(), recording.truth.stamps.max()
+    told = [s for s in recording.statuses if np.isfinite(s.predicted).all() and began <= s.predicted_at <= ended]
+    if not told:
+        return float("nan")
+    stamps = np.array([status.predicted_at for status in told], dtype=np.int64)
+    truth = apply(inverse(recording.base_from_volume), true_positions(recording.truth, stamps))
+    within = []
+    for status, true in zip(told, truth, strict=True):
+        x, y, z = recording.target_in_volume - status.middle
+        moves = np.hstack([np.eye(3), [[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]]])
+        moves = -status.predicted[:3, :3].T @ moves
+        off = true - apply(inverse(status.predicted), recording.target_in_volume)
+        within.append(off @ np.linalg.solve(moves @ status.uncertainty @ moves.T, off))
+    return float(np.mean(np.array(within) <= chi2.ppf(probability, 3)))
 
 
 def at_rest(recording: Recording, stamps: Stamps) -> Points:

@@ -24,11 +24,16 @@ _NEEDED = ("/us/image", "/registration/status", "/simulation/target", "/tf_stati
 _READ = {*_NEEDED, *_POINTS, "/joint_states", "/tf"}
 _MM_PER_M = 1e3
 _NS_PER_S = 10**9
+_UNITS = np.array([_MM_PER_M] * 3 + [1.0] * 3)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What became of one image. ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns."""
+    """What became of one image. ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns.
+
+    ``predicted`` is C at ``predicted_at`` (ns) and ``uncertainty`` (6, 6) the covariance of a small motion of it about
+    ``middle`` (3,), the middle of the volume; mm, rad; NaN without a prediction.
+    """
 
     stamp: int
     state: str
@@ -38,6 +43,10 @@ class Status:
     registered: Array
     motion: Array
     latency: float
+    predicted_at: int
+    predicted: Array
+    uncertainty: Array
+    middle: Array
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,10 @@ def _status(message: Any) -> Status:
         message.reason,
         *(_matrix(pose.position, pose.orientation) for pose in poses),
         latency=message.latency_published * _NS_PER_S,
+        predicted_at=message.predicted_at.sec * _NS_PER_S + message.predicted_at.nanosec,
+        predicted=_matrix(message.predicted_motion.position, message.predicted_motion.orientation),
+        uncertainty=_UNITS[:, None] * np.reshape(message.predicted_covariance, (6, 6)) * _UNITS,
+        middle=_vector(message.middle),
     )
 
 

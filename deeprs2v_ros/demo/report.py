@@ -57,6 +57,7 @@ def summary_rows(summary: Summary) -> Rows:
         ("the same without correction", _millimetres(summary.uncorrected)),
         ("tumour now, when asked", _millimetres(summary.target_predicted)),
         ("prediction there when asked", f"{100 * summary.predicted_share:.1f} % of the time"),
+        ("true position in its 95 % ellipsoid", f"{100 * summary.inside:.1f} %"),
         ("latest measured position, when asked", _millimetres(summary.target_now)),
         ("accepted but wrong", f"{summary.wrong} of {summary.registered.count} off by more than {WRONG:g} mm"),
         ("image to TF", f"median {summary.latency.median:.0f} ms, 95 % within {summary.latency.p95:.0f} ms"),

@@ -78,6 +78,7 @@ def _fill_in_motions(message: RegistrationStatus, outcome: Outcome) -> None:
     if held is not None:
         message.broadcast_motion, message.broadcast_age = pose_message(held.motion), held.age
         message.broadcast_covariance = covariance_message(held.covariance)
+    message.predicted_at = stamp_message(outcome.time)
     if predicted is not None:
         message.predicted_motion = pose_message(predicted.motion)
         message.predicted_covariance = covariance_message(predicted.covariance)
