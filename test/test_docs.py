@@ -190,3 +190,11 @@ def test_layout_names_every_folder_of_the_package():
     package = SOURCE / "deeprs2v_ros"
     there = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")} - {"."}
     assert named == there
+
+
+def test_every_field_of_the_status_is_on_the_page_of_the_nodes():
+    text = (SOURCE / "msg/RegistrationStatus.msg").read_text()
+    fields = set(re.findall(r"^[\w/]+(?:\[\d+\])? ([a-z]\w*)\s*(?:#.*)?$", text, re.M)) - {"header"}
+    assert len(fields) > 25
+    page = (SOURCE / "docs/nodes.md").read_text()
+    assert {name for name in fields if f"`{name}`" not in page} == set()
