@@ -4,10 +4,10 @@ In every square window w the correlation of two images over the n pixels of w th
 
     lncc_w = cov_w / sqrt((var_a + eps) (var_b + eps)),     cov_w = mean(a b) - mean(a) mean(b)
 
-and LNCC is the mean over all windows that hold enough valid pixels, each weighed by its contrast, the standard
+and LNCC is the mean over all windows that hold enough valid pixels, each weighted by its contrast, the standard
 deviation sqrt(var_a + eps) of the fixed image. For where a window is homogeneous there is only speckle, which two
-acquisitions do not share, and the unweighed mean follows noise. (LC2 of Wein et al., MICCAI 2013, weighs its patches in
-the same way.)
+acquisitions do not share, and the unweighted mean follows noise. (LC2 of Wein et al., MICCAI 2013, weights its patches
+in the same way.)
 
 There is one window for each valid pixel. Windows are made of square cells, and that of a pixel is centred on its cell:
 with cells of one pixel on the pixel itself, with larger ones a little beside it, for a fraction of the work, since all
@@ -48,7 +48,7 @@ SCRATCH = 7 * BATCH
 class Similarity(NamedTuple):
     """LNCC of two images.
 
-    ``value``: weighed mean over the windows, in [-1, 1]; 0 where no window counts. ``gradient`` (rows, columns): its
+    ``value``: weighted mean over the windows, in [-1, 1]; 0 where no window counts. ``gradient`` (rows, columns): its
     derivative by each pixel of the moving image. ``curvature`` (rows, columns): the Gauss-Newton second derivative, the
     weight of a squared change of each pixel in 1 - LNCC.
     """
@@ -88,7 +88,7 @@ def masked_lncc(fixed: NDArray, moving: NDArray, mask: NDArray[np.bool_], window
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def correlate(tables, rows, columns, counts, reach, cell, scratch):  # noqa: ANN001, ANN201 (compiled)
-    """The sum of weighed correlations of all windows, and that of their weights; their quotient is LNCC.
+    """The sum of weighted correlations of all windows, and that of their weights; their quotient is LNCC.
 
     ``rows`` and ``columns`` (n,) are the cells with data, ``counts`` (n,) their valid pixels, ``cell`` is their width
     in pixels, and windows reach ``reach`` cells to each side. ``tables`` (3, 1 + rows of cells, 1 + columns, 4) are
@@ -125,7 +125,7 @@ def correlate(tables, rows, columns, counts, reach, cell, scratch):  # noqa: ANN
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _correlate_batch(scratch, sufficient):  # noqa: ANN001, ANN202 (compiled)
-    """Replace the seven sums of each window by its four coefficients, its weighed correlation and its weight."""
+    """Replace the seven sums of each window by its four coefficients, its weighted correlation and its weight."""
     for i in range(BATCH):
         n, times = scratch[i], scratch[i + 6 * BATCH]  # one window for each of the cell's pixels
         times = times if n >= sufficient else 0.0

@@ -30,7 +30,7 @@ def mount_for(
     when displaced by ``room`` mm in any direction (its displacements to the eight corners of a cube are tried), with no
     joint in ``free`` closer to a limit than ``margin`` (rad).
 
-    Raises UnreachableError naming the pose for which that cannot be had.
+    Raises UnreachableError naming the pose for which that is impossible.
     """
     base_from_world = chain.base_from(link, rest) @ inverse(_middle(world_from_images))
     displacements = [(0.0, 0.0, 0.0), *itertools.product((-room, room), repeat=3)]

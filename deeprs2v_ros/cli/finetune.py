@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--volume", type=Path, required=True, help="3D image of the patient, 0 where no data")
     parser.add_argument("--weights", default="correspondence", help="to start from: a file, or a shipped one by name")
-    parser.add_argument("--minutes", type=float, default=8.0, help="how long to train at the most (default 8)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="longest training time (default 8)")
     parser.add_argument("--steps", type=int, default=600, help="training steps (default 600)")
     parser.add_argument("--seed", type=int, default=0, help="which slices are cut and how they are changed (default 0)")
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to compute (default cpu)")

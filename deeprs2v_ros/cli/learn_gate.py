@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=20, help="how many subjects (default 20)")
     parser.add_argument("--method", choices=METHODS, default="deeprs2v+lncc", help="whose results are judged")
     parser.add_argument("--weights", help="for methods with a network: a .safetensors file, or a shipped one by name")
-    parser.add_argument("--every", type=int, default=3, help="every how manyth frame is used (default 3)")
+    parser.add_argument("--every", type=int, default=3, help="use every n-th frame (default 3)")
     parser.add_argument("--seed", type=int, default=0, help="of the displacements (default 0)")
     parser.add_argument("--output", type=Path, required=True, help="YAML file to write")
 

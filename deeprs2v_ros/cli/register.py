@@ -3,8 +3,9 @@
 Each frame starts from its ImageToWorld transform; with --temporal, from that moved as the organ was last seen to have
 moved. The result is one row a frame, accepted or not, with the registered transform.
 
-Methods: deeprs2v+lncc, the network and then LNCC, is the one to use; deeprs2v, the network alone; lncc, masked LNCC
-maximised coarse to fine from many starts; and for comparison itk, SimpleITK's global correlation, and fvrnet.
+Methods: lncc, masked LNCC maximised coarse to fine from many starts; deeprs2v+lncc, the one to use, the same, and where
+that leaves a doubt, what the network says as well; deeprs2v, the network alone; and for comparison itk, SimpleITK's
+global correlation, and fvrnet.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`deeprs2v simulate`: a sweep for the 3D image and a clip during breathing, with the truth beside them."""
+"""Simulate a subject: a sweep for the 3D image and a clip during breathing, with the truth beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The capture range: how often a method comes home, by how far off it began."""
+"""The capture range: how often a method succeeds, by how far off it started."""
 
 from __future__ import annotations
 

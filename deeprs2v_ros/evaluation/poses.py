@@ -24,7 +24,7 @@ class PoseRow:
     """The registration of one frame.
 
     ``status`` is ACCEPTED or REJECTED, ``reason`` says why (one line); ``lncc`` the similarity and ``overlap`` the
-    share of the frame's valid area inside the volume, both NaN where they could not be had; ``runtime_ms`` that of the
+    share of the frame's valid area inside the volume, both NaN where there are none; ``runtime_ms`` that of the
     registration alone; ``world_from_pixel`` (4, 4) the registered ImageToWorld, also of a rejected frame.
     """
 

@@ -1,4 +1,4 @@
-"""Averages of the pixels of a frame over the cells of a coarser grid, weighed by area where a pixel is cut."""
+"""Averages of the pixels of a frame over the cells of a coarser grid, weighted by area where a pixel is cut."""
 
 from __future__ import annotations
 

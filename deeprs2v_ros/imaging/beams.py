@@ -4,7 +4,7 @@ The wall, skin, fat and muscle, does not breathe with the organ behind it. Its l
 where they fit, so what lies in it is left out.
 
 A rib, gas or a lost contact darkens all that lies behind it. Seen from elsewhere the shadow falls elsewhere, so it must
-not be taken for anatomy: its edges are long, straight and strong, and draw every similarity to where two shadows match.
+not be taken for anatomy: its edges are long, straight and strong, and pull every similarity to where two shadows match.
 They are told apart by following the beams. What lies along a beam is anatomy and speckle, which change from point to
 point; a shadow changes only from beam to beam.
 """

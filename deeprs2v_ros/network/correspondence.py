@@ -9,7 +9,7 @@ the weights, so that it holds for anatomy, probes and distances it was not train
    log probabilities that p shows what is at q.
 3. *Consensus*: of many rigid motions d, the one under which the places d p are most probable together.
 4. *Soft-argmax*: the mean of the places near d p is where p is, their scatter S how sure that is, in each direction.
-5. *Rigid motion*: the Gauss-Newton step to the motion d that all cells agree on, each weighed by its scatter,
+5. *Rigid motion*: the Gauss-Newton step to the motion d that all cells agree on, each weighted by its scatter,
 
        H = P^-1 + sum_p w_p J_p^T S_p^-1 J_p,    step = H^-1 ( sum_p w_p J_p^T S_p^-1 (mean_p - d p) - P^-1 d ),
 

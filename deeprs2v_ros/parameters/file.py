@@ -1,4 +1,4 @@
-"""A ROS parameter file, read without ROS: what it gives to the node of a name, and what of that nobody asked for."""
+"""A ROS parameter file, read without ROS: what it gives to a node, and what of that the node does not know."""
 
 from __future__ import annotations
 

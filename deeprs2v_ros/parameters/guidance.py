@@ -43,7 +43,7 @@ def declare_guidance(declare: Declare) -> GuidanceSettings:
         future_tolerance=declare_positive(
             declare, "future_tolerance", 0.1, "Seconds that a stamp may lie in the future"
         ),
-        frozen_distance=declare("frozen_distance", 2.0, "mm that the plane may move while the picture stands; 0: any"),
+        frozen_distance=declare("frozen_distance", 2.0, "mm that the plane may move with a still picture; 0: any"),
         image_timeout=declare_positive(
             declare, "image_timeout", 1.0, "Seconds without a usable image that are too long"
         ),

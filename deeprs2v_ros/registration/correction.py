@@ -87,7 +87,7 @@ def on_level(
     beliefs: Sequence[Belief],
     weight: float,
 ) -> Task:
-    """Put ``frame``, on the lattice of ``level``, to the task; ``centre`` (3,) is the image centre in the image, mm.
+    """A task of the ``frame``, given on the lattice of ``level``; ``centre`` (3,) is the image centre in the image, mm.
 
     Only where it is ``visible`` is it compared. ``weight`` is that of the ``beliefs`` for each mm between points.
     """

@@ -202,7 +202,7 @@ class Guidance:
         return outcome
 
     def watch(self) -> Outcome | None:
-        """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be asked often."""
+        """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be called often."""
         with self._lock:
             patience = round(1e9 * self._settings.image_timeout)
             if self._usable is None or self._clock.steady() - self._usable <= patience:
@@ -303,7 +303,7 @@ class Guidance:
         self._freeze.reset()
 
     def _on_failure(self, error: BaseException) -> None:
-        """A volume or a mask that cannot be had: bad input is said, everything else is a fault."""
+        """A volume or a mask could not be made ready: bad input is logged, anything else is a fault."""
         if isinstance(error, InputError):
             self._log(str(error))
         else:

@@ -95,7 +95,7 @@ def compare(volume, cells, voxel_from_image, centre, work, order):  # noqa: ANN0
     """LNCC of the frame in `Cells` and the `PackedVolume` at a pose, and the share of the frame that it covers.
 
     ``centre`` (3,) is the image centre, mm in the image, ``voxel_from_image`` (4, 4). Derivatives up to ``order``, 0, 1
-    or 2, can then be had of the `Workspace` ``work``, by `slope` and `curvature`. LNCC is 0, and so are they, where no
+    or 2, are then made of the `Workspace` ``work`` by `slope` and `curvature`. LNCC is 0, and so are they, where no
     window counts.
     """
     for axis in range(3):

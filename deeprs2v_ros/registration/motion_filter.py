@@ -139,7 +139,7 @@ class MotionFilter:
 
 
 def _transition(elapsed: float) -> Array:
-    """(filters, 3, 3): what position, velocity and acceleration become of themselves in ``elapsed`` s."""
+    """(filters, 3, 3): what position, velocity and acceleration become in ``elapsed`` s, undriven."""
     steps = np.zeros((len(TAU), 3, 3))
     steps[:, 0, 0] = 1.0
     steps[:, 0, 1], steps[:, 1, 1] = -FADES * np.expm1(-elapsed / FADES), np.exp(-elapsed / FADES)

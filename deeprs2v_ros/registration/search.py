@@ -1,4 +1,4 @@
-"""Coarse-to-fine search from several starting points, so that one bad valley does not decide.
+"""Coarse-to-fine search from several starting points, so that one bad start does not decide.
 
 The correction climbs to the nearest summit of LNCC. Starts drawn around the prior climb on a plane of a few hundred
 points, where a climb costs a fraction of a millisecond; distinct summits are kept and compared on ever finer levels.
@@ -21,7 +21,7 @@ from deeprs2v_ros.registration.settings import RegistrationSettings
 
 
 class Reach(NamedTuple):
-    """How far a search looks: poses ``drawn`` around the prior, ``wider`` than its scale; so many ``starts`` climb."""
+    """How far a search looks: poses ``drawn`` around the prior, ``wider`` than its scale; the best ``starts`` climb."""
 
     drawn: int
     wider: float
@@ -54,7 +54,7 @@ class Found(NamedTuple):
 def search(
     tasks: Sequence[Task], hypotheses: Array, settings: RegistrationSettings, starts: int, alone: bool = False
 ) -> Found:
-    """Find the pose of a frame, put to each level as a task, from ``hypotheses``, volume_from_image (N, 4, 4) mm.
+    """Find the pose of a frame, given as a task on each level, from ``hypotheses``, volume_from_image (N, 4, 4) mm.
 
     The best ``starts`` of them climb. In rounds that say so, more are spread around the best one so far. With
     ``alone`` the climbs leave the `WORKERS` to others.

@@ -113,7 +113,7 @@ class Supervisor:
         return Held(self._last.stamp, self._last.motion, covariance, age)
 
     def good(self, stamp: int, now: int, motion: Array, covariance: Array) -> Verdict:
-        """A result that passed the gate: the organ's ``motion`` C (4, 4) and the pose's ``covariance`` (6, 6)."""
+        """A result that passed the gate: the organ's ``motion`` C (4, 4) and its ``covariance`` (6, 6)."""
         if now - stamp > self._timeout:
             return self.bad(now, LATE)
         if self._last is not None and self._expired(now) and not self._doubted:

@@ -7,7 +7,7 @@ constant motion C (the organ's, and all that the arm is off by), and by the offs
     Y_i = C X(t_i - d)
 
 d and C are found by robust least squares. Registration knows some directions ten times better than others, so each of
-the six is weighed by how much it scatters. The standard deviation of d comes from a bootstrap over blocks of time,
+the six is weighted by how much it scatters. The standard deviation of d comes from a bootstrap over blocks of time,
 since neighbouring images err alike. Even motion cannot tell d from C, and is refused.
 """
 

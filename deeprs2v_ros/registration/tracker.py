@@ -153,7 +153,7 @@ class Tracker:
         return shift @ turned_covariance(found.covariance, found.registered) @ shift.T
 
     def predict(self, time: int) -> Prediction | None:
-        """Where the organ will be, or is, at a ``time`` (ns); None where that is not to be known. From any thread."""
+        """Where the organ will be, or is, at a ``time`` (ns); None where that cannot be known. From any thread."""
         with self._lock:
             return self._predictor.predict(time)
 
@@ -239,7 +239,7 @@ class Tracker:
         return found.accepted and found.signals.lncc > self._usual - UNLIKE
 
     def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
-        """From many places around the prior; in doubt, as a network says; with nothing to lose, from far away."""
+        """Search around the prior; if that fails, where a network says as well; if the organ is lost, far and wide."""
         before = evaluate(self._task(frame, -1, [expected]), expected.pose)
         if not self.correction:
             return self._proposed(frame, tracked, expected, before, began)
@@ -344,7 +344,7 @@ class Frame:
         self._tasks: dict[int, Task] = {}
 
     def on_level(self, number: int, centre: Array, beliefs: Sequence[Belief], weight: float) -> Task:
-        """Put the frame to a level, counted as in a list."""
+        """The frame as a task on a level, numbered as in a list."""
         number %= len(self._levels)
         if number in self._tasks:
             return believing(self._tasks[number], beliefs, weight)

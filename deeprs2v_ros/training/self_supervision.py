@@ -31,7 +31,7 @@ def cut_clip(volume: Volume, grid: Grid, count: int, seed: int) -> Clip:
     """``count`` frames cut out of ``volume``, with their poses.
 
     Beams run along the volume's y axis, as reconstructed from frames in PLUS's orientation (MFA), give or take `TILT`;
-    the probe may be turned about them anyhow. Raises InputError for a volume in which too few planes show anything.
+    the probe may be turned about them in any way. Raises InputError for a volume in which too few planes show anything.
     """
     transformer = VolumeSpatialTransformer(sample_volume(volume, grid.spacing))
     rng = np.random.default_rng(seed)

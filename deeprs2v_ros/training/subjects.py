@@ -97,7 +97,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def draw_scanner(rng: np.random.Generator) -> tuple[CurvilinearProbe, ScannerSettings]:
-    """A probe, in one of three cases nearly linear, and a machine with its knobs turned anyhow."""
+    """A probe, in one of three cases nearly linear, and a machine with its knobs turned at random."""
     if rng.random() < 0.33:
         radius, width = 400.0, rng.uniform(50.0, 110.0)
         field_of_view = math.degrees(width / radius)
