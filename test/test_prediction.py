@@ -15,6 +15,9 @@ COVARIANCE = np.diag(SIGMA**2)
 EXACT = np.diag([1e-4**2] * 3 + [1e-6**2] * 3)
 
 
+MODELLED = PredictionSettings(unmodelled=1e-6)
+
+
 def ns(seconds):
     return round(seconds * 1e9)
 
@@ -131,6 +134,15 @@ def test_the_ellipsoid_holds_as_many_true_positions_as_it_says(pattern, rate):
     }[pattern]
     _, distances = shares_inside(lambda t: inverse(organ.rigid(t)), rate, 50.0)
     assert 0.89 < np.mean(distances < 7.815) <= (1.0 if pattern == "still" else 0.995)
+
+
+def test_what_no_registration_sees_is_told_however_often_it_was_measured():
+    times = np.arange(0.0, 10.0, 0.1)
+    sure, told = (
+        fed(times, breathing, predictor=MotionPredictor(CENTRE, PredictionSettings(unmodelled=mm))).predict(ns(10.0))
+        for mm in (1e-6, 2.0)
+    )
+    np.testing.assert_allclose(told.covariance - sure.covariance, np.diag([4.0] * 3 + [0.0] * 3), atol=1e-9)
 
 
 def test_it_grows_less_sure_with_the_horizon():
@@ -263,7 +275,7 @@ def test_the_covariance_is_that_of_a_small_motion_about_the_centre_in_volume_axe
     covariance = np.diag([0.1, 0.2, 0.4, 0.002, 0.004, 0.008]) ** 2
     rng, found = np.random.default_rng(9), []
     for _ in range(400):
-        predictor = MotionPredictor(CENTRE)
+        predictor = MotionPredictor(CENTRE, MODELLED)
         truth = about(CENTRE, from_motion([0.0, 0.0, 25.0, 0.0, 0.2, 0.0]))
         predictor.update(0, np.eye(4), covariance)
         predictor.update(ns(0.9), noisy(truth, rng, np.sqrt(np.diag(covariance))), covariance)
