@@ -70,7 +70,7 @@ def test_nothing_is_predicted_from_nothing():
 
 def test_one_measurement_is_held_and_grows_uncertain_as_fast_as_breathing_may_be():
     where = about(CENTRE, from_motion([3.0, -2.0, 9.0, 0.1, 0.0, -0.05]))
-    predictor = fed([5.0], lambda t: where)
+    predictor = fed([5.0], lambda t: where, predictor=MotionPredictor(CENTRE, MODELLED))
     now, later = predictor.predict(ns(5.0)), predictor.predict(ns(5.25))
     np.testing.assert_allclose(later.motion, where, atol=1e-9)
     np.testing.assert_allclose(now.covariance, COVARIANCE, rtol=1e-6, atol=1e-9)
