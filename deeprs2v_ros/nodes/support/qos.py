@@ -7,7 +7,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 JOINTS = QoSProfile(depth=50)
 IMAGES = QoSProfile(depth=5)
 """What image publishers offer."""
-LIVE = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+LIVE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 """How live images are received: an old one is of no use."""
 STATUS = QoSProfile(depth=100)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
