@@ -33,6 +33,21 @@ from deeprs2v_ros.evaluation.machine import processor
 PACKAGES = ("numpy", "scipy", "numba", "SimpleITK", "torch", "opencv-python-headless")
 BAD_INPUT, INTERRUPTED = 2, 130
 SEED = 1
+
+SECTIONS: dict[str, Callable[[Subject, Path | None, bool], Section]] = {
+    "frame": lambda subject, _, quick: one_frame.measure(
+        subject, 2.0 if quick else 0.5, 2 if quick else len(subject.frames)
+    ),
+    "tracking": lambda subject, _, quick: tracking.measure(subject, 1.5 if quick else 20.0, 1 if quick else 2),
+    "lost": lambda subject, _, quick: lost.measure(subject, 1 if quick else 8),
+    "evaluation": lambda subject, _, quick: evaluation.measure(subject, 3 if quick else 15, 2 if quick else 7),
+    "scaling": lambda subject, _, quick: scaling.measure(
+        subject, 2 if quick else 15, (4.0, 2.0) if quick else scaling.SPACINGS
+    ),
+    "floor": lambda subject, _, quick: floor.measure(subject, 3 if quick else 15),
+    "preparing": lambda subject, _, quick: preparing.measure(subject, 1 if quick else 3, not quick, not quick),
+    "nodes": lambda _, data, quick: nodes.measure(data, 5.0 if quick else 30.0),
+}
 OPTIONAL = "nodes"
 
 
@@ -59,46 +74,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure section by section, and write what there is after each."""
-    facts = {
-        "command": " ".join(["python benchmarks/speed.py", *options(arguments)]),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit(),
-        "quick": arguments.quick,
-        "machine": processor(),
-        "load": os.getloadavg()[0],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-    }
+    chosen = arguments.only or [name for name in SECTIONS if name != OPTIONAL or arguments.nodes]
+    for name in chosen:
+        if name not in SECTIONS:
+            raise InputError(f"--only: {name!r} is none of {', '.join(SECTIONS)}")
     data, quick = arguments.data, arguments.quick
     if data is not None:
         subject = recorded(data)
     else:
         subject = simulated(SEED, 1.0, 2.0, 24, 4) if quick else simulated(SEED, 0.38, 0.8, 96, 14)
-    works = sections(subject, data, quick)
-    chosen = arguments.only or [name for name in works if name != OPTIONAL or arguments.nodes]
-    for name in chosen:
-        if name not in works:
-            raise InputError(f"--only: {name!r} is none of {', '.join(works)}")
-    facts["subject"] = subject.name
+    facts = {
+        "command": " ".join(["python benchmarks/speed.py", *options(arguments)]),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+        "quick": quick,
+        "machine": processor(),
+        "load": os.getloadavg()[0],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "subject": subject.name,
+    }
     done: dict[str, Section] = {}
     for name in chosen:
-        done[name] = works[name]()
+        done[name] = SECTIONS[name](subject, data, quick)
         print(f"\n{done[name].to_markdown()}\n", flush=True)
         write(arguments.output, facts, done)
     print(f"{arguments.output / 'speed.md'}: the whole page")
-
-
-def sections(subject: Subject, data: Path | None, quick: bool) -> dict[str, Callable[[], Section]]:
-    """What is measured, by name."""
-    return {
-        "frame": lambda: one_frame.measure(subject, 2.0 if quick else 0.5, 2 if quick else len(subject.frames)),
-        "tracking": lambda: tracking.measure(subject, 1.5 if quick else 20.0, 1 if quick else 2),
-        "lost": lambda: lost.measure(subject, 1 if quick else 8),
-        "evaluation": lambda: evaluation.measure(subject, 3 if quick else 15, 2 if quick else 7),
-        "scaling": lambda: scaling.measure(subject, 2 if quick else 15, (4.0, 2.0) if quick else scaling.SPACINGS),
-        "floor": lambda: floor.measure(subject, 3 if quick else 15),
-        "preparing": lambda: preparing.measure(subject, 1 if quick else 3, not quick, not quick),
-        "nodes": lambda: nodes.measure(data, 5.0 if quick else 30.0),
-    }
 
 
 def options(arguments: argparse.Namespace) -> list[str]:

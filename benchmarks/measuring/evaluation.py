@@ -61,8 +61,8 @@ def measure(subject: Subject, repeats: int, authors: int) -> Section:
         ours.call(lambda: evaluate(tasks[-1], pose), 20)
     compared = ratio(whole.wall, ours.wall)
     note = (
-        f"The authors' way on the finest level, value and gradient of one iteration: {significant(whole.median)} s, CPU "
-        f"{significant(whole.busy)} s, on {torch.get_num_threads()} threads: **{compared} times** as long as one "
+        f"The authors' way on the finest level, value and gradient of one iteration: {significant(whole.median)} s, "
+        f"CPU {significant(whole.busy)} s, on {torch.get_num_threads()} threads: **{compared} times** as long as one "
         f"evaluation, which has the curvature too and one thread. It resamples the whole volume to the frame's grid "
         f"({way.points / 1e6:.1f} million points), keeps one slice, and takes LNCC in dense windows of "
         f"{WINDOW}x{WINDOW} by convolution; written plainly with torch, gradient by automatic differentiation."

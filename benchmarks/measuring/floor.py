@@ -66,14 +66,14 @@ def measure(subject: Subject, repeats: int) -> Section:
     a_point = sum(OPERATIONS.values())
     parts = "; ".join(f"{what}: {number}" for what, number in OPERATIONS.items())
     text = (
-        f"On paper an evaluation touches, of the volume, the cache lines of {LINE} bytes in which its points' words lie "
-        f"(counted at this pose), {BYTES_A_SLOT} bytes a point of frame and intermediate values, {BYTES_A_CELL} a "
-        f"cell; and does {a_point} operations a point ({parts}) and {OPERATIONS_A_CELL} a cell. One core of this machine, "
-        f"measured: {significant(speed['memory'] / 1e9)} GB/s from memory, {significant(speed['cache'] / 1e9)} GB/s "
-        f"from its cache (copies of {STREAMED >> 20} MB and {CACHED >> 10} kB, bytes read and written), "
-        f"{significant(speed['operations'] / 1e9)} thousand million operations a second of 32 bits (multiply-adds, "
-        "counted as two). The floor is the longer of moving and computing: with everything in the cache, as in a "
-        "climb, and with the volume in memory, as in a first look."
+        f"On paper an evaluation touches, of the volume, the cache lines of {LINE} bytes in which its points' words "
+        f"lie (counted at this pose), {BYTES_A_SLOT} bytes a point of frame and intermediate values, {BYTES_A_CELL} a "
+        f"cell; and does {a_point} operations a point ({parts}) and {OPERATIONS_A_CELL} a cell. One core of this "
+        f"machine, measured: {significant(speed['memory'] / 1e9)} GB/s from memory, "
+        f"{significant(speed['cache'] / 1e9)} GB/s from its cache (copies of {STREAMED >> 20} MB and {CACHED >> 10} "
+        f"kB, bytes read and written), {significant(speed['operations'] / 1e9)} thousand million operations a second "
+        "of 32 bits (multiply-adds, counted as two). The floor is the longer of moving and computing: with everything "
+        "in the cache, as in a climb, and with the volume in memory, as in a first look."
     )
     note = (
         "The floor is optimistic: it takes every operation for half a multiply-add, every load for a contiguous one, "
@@ -114,7 +114,7 @@ def bricks(task: Task, pose: Array) -> int:
     voxels += (task.volume.voxel_from_volume @ pose @ [*task.centre, 1.0])[:3] + 1.0
     shape = task.volume.words.shape[:3]
     near = np.clip(np.floor(voxels).astype(int)[:, ::-1], 0, 2 * np.array(shape) - 1)
-    beside = np.minimum(near + [1, 0, 0], 2 * np.array(shape) - 1)
+    beside = np.minimum(near + np.array([1, 0, 0]), 2 * np.array(shape) - 1)
     return len(np.unique(np.ravel_multi_index(tuple(np.concatenate([near, beside]).T // 2), shape)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,9 +20,9 @@ while True:
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
     """So many processes that multiply matrices all the time, each on one core."""
-    environment = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     command = [sys.executable, "-c", BUSY]
-    started = [subprocess.Popen(command, env=environment) for _ in range(processes)]
+    started = [subprocess.Popen(command, env=os.environ | one) for _ in range(processes)]
     try:
         yield
     finally:

@@ -52,8 +52,8 @@ def measure(data: Path | None, seconds: float, load: int = 2) -> Section:
             )  # fmt: skip
         idle = idling(Path(folder), 5.0 if seconds < 20.0 else 20.0)
     text = (
-        f"`deeprs2v demo`, {seconds:g} s each, breathing 15 mm: the error at the tumour, as predicted for the moment of "
-        "asking and as looked up at the image's stamp; latency from the image's stamp until the correction "
+        f"`deeprs2v demo`, {seconds:g} s each, breathing 15 mm: the error at the tumour, as predicted for the moment "
+        "of asking and as looked up at the image's stamp; latency from the image's stamp until the correction "
         "was broadcast; whether every image got exactly one status."
     )
     columns = (

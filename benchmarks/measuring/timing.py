@@ -10,7 +10,9 @@ from time import perf_counter, process_time
 import numpy as np
 
 ENOUGH = 0.01
-"""s: a repetition of something short is as many calls as take about that long."""
+"""s: a repetition of something short is as many calls as take about that long ..."""
+MOST_CALLS = 1000
+"""... but no more than these."""
 
 
 @dataclass
@@ -89,7 +91,7 @@ def in_turns(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[st
         work()  # compiles, and warms up
         began = perf_counter()
         work()
-        calls[name] = max(1, math.ceil(ENOUGH / max(perf_counter() - began, 1e-7)))
+        calls[name] = max(1, math.ceil(ENOUGH / max(perf_counter() - began, ENOUGH / MOST_CALLS)))
     times = {name: Times() for name in works}
     for _ in range(repeats):
         for name, work in works.items():

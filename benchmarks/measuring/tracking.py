@@ -22,7 +22,7 @@ from measuring.timing import Times, significant
 RATE, SEED = 30.0, 1
 SETTLING = 30
 """Images at the start that do not count: the first one is searched."""
-TARGET = "median 10 ms (aim 4), p95 20 ms, 0.25 mm, 0.20 degrees"
+TARGET = ("target", "10, aim 4", "20", "", "0.25", "", "0.20", "", "")
 
 
 def measure(subject: Subject, seconds: float, load: int = 2) -> Section:
@@ -43,9 +43,10 @@ def measure(subject: Subject, seconds: float, load: int = 2) -> Section:
             (
                 name, *(significant(1e3 * value) for value in (spent.median, spent.p95, spent.busy)),
                 *(significant(found[key]) for key in ("mean_mm", "p95_mm", "mean_degrees")),
-                f"{100.0 * found['followed']:.1f} %", f"{100.0 * found['accepted']:.1f} %", TARGET,
+                f"{100.0 * found['followed']:.1f} %", f"{100.0 * found['accepted']:.1f} %",
             )
         )  # fmt: skip
+    rows.append(TARGET)
     text = (
         f"The frames are shown as if the liver breathed: 15 mm and 4 s on average, {RATE:g} images a second for "
         f"{seconds:g} s, each frame five times while the organ moves on. Stamps are those of the images. Errors at the "
@@ -54,7 +55,6 @@ def measure(subject: Subject, seconds: float, load: int = 2) -> Section:
     )
     columns = (
         "condition", "ms, median", "ms, p95", "CPU ms", "mm, mean", "mm, p95", "degrees, mean", "followed", "accepted",
-        "target",
     )  # fmt: skip
     target = {"median_ms": 10.0, "p95_ms": 20.0, "mean_mm": 0.25, "mean_degrees": 0.20, "aim_median_ms": 4.0}
     return Section("Following", text, Table(columns, rows), numbers={"conditions": numbers, "target": target})
