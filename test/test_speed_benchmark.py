@@ -77,7 +77,7 @@ def test_json_holds_plain_numbers(measuring):
     assert json.loads(json.dumps(found)) == {
         "a": 0.5,
         "4": [2, None],
-        "t": {"repetitions": 2, "least": 1.0, "median": 2.0, "p95": 2.9, "cpu_median": 2.0},
+        "t": {"repetitions": 2, "least": 1.0, "median": 2.0, "p95": 2.9, "cpu_median": 2.0, "cpu_p95": 2.0},
     }
 
 

@@ -51,6 +51,11 @@ class Times:
         """Median of the processors' time."""
         return float(np.median(self.cpu))
 
+    @property
+    def busy_p95(self) -> float:
+        """Of the processors' time."""
+        return float(np.percentile(self.cpu, 95))
+
     def to_json(self) -> dict[str, float | int]:
         """In seconds."""
         return {
@@ -59,6 +64,7 @@ class Times:
             "median": self.median,
             "p95": self.p95,
             "cpu_median": self.busy,
+            "cpu_p95": self.busy_p95,
         }
 
 

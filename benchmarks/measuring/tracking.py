@@ -22,7 +22,7 @@ from measuring.timing import Times, significant
 RATE, SEED = 30.0, 1
 SETTLING = 30
 """Images at the start that do not count: the first one is searched."""
-TARGET = ("target", "10, aim 4", "20", "", "0.25", "", "0.20", "", "")
+TARGET = ("target", "10, aim 4", "20", "", "", "0.25", "", "0.20", "", "", "")
 
 
 def measure(subject: Subject, seconds: float, load: int = 2) -> Section:
@@ -41,9 +41,10 @@ def measure(subject: Subject, seconds: float, load: int = 2) -> Section:
         spent = found["seconds"]
         rows.append(
             (
-                name, *(significant(1e3 * value) for value in (spent.median, spent.p95, spent.busy)),
+                name, *(significant(1e3 * value) for value in (spent.median, spent.p95, spent.busy, spent.busy_p95)),
                 *(significant(found[key]) for key in ("mean_mm", "p95_mm", "mean_degrees")),
                 f"{100.0 * found['followed']:.1f} %", f"{100.0 * found['accepted']:.1f} %",
+                f"{found['tried']:.1f}",
             )
         )  # fmt: skip
     rows.append(TARGET)
@@ -54,7 +55,8 @@ def measure(subject: Subject, seconds: float, load: int = 2) -> Section:
         f"{len(os.sched_getaffinity(0))}."
     )
     columns = (
-        "condition", "ms, median", "ms, p95", "CPU ms", "mm, mean", "mm, p95", "degrees, mean", "followed", "accepted",
+        "condition", "ms, median", "ms, p95", "CPU ms, median", "CPU ms, p95", "mm, mean", "mm, p95", "degrees, mean",
+        "followed", "accepted", "poses tried",
     )  # fmt: skip
     target = {"median_ms": 10.0, "p95_ms": 20.0, "mean_mm": 0.25, "mean_degrees": 0.20, "aim_median_ms": 4.0}
     return Section("Following", text, Table(columns, rows), numbers={"conditions": numbers, "target": target})
@@ -66,7 +68,7 @@ def follow(subject: Subject, tracker: Tracker, seconds: float, paced: bool, name
     breathing = Breathing(SEED, 15.0, 4.0, 0.0, centre=tuple(middle))
     scene = RecordedScene(subject.frames, subject.mask, breathing, middle, RATE)
     tracker.reset()
-    times, errors, followed, accepted = Times(), [], 0, 0
+    times, errors, followed, accepted, tried = Times(), [], 0, 0, 0
     count = round(seconds * RATE)
     began = perf_counter()
     for index in tqdm(range(count), desc=f"following, {name}", unit="image"):
@@ -82,6 +84,7 @@ def follow(subject: Subject, tracker: Tracker, seconds: float, paced: bool, name
         times.cpu += one.cpu
         followed += found.followed
         accepted += found.accepted
+        tried += found.iterations
         if found.accepted:
             rest = np.linalg.inv(breathing.rigid(index / RATE)) @ tracked
             errors.append(subject.error(found.registered, rest))
@@ -94,4 +97,5 @@ def follow(subject: Subject, tracker: Tracker, seconds: float, paced: bool, name
         "mean_degrees": degrees.mean(),
         "followed": followed / len(times.wall),
         "accepted": accepted / len(times.wall),
+        "tried": tried / len(times.wall),
     }
