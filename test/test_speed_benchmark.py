@@ -147,8 +147,13 @@ def test_plane_and_boxes_see_what_we_see(measuring, plane):
     assert boxes.evaluate(at_home) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_a_shrunk_frame_shows_the_same_place(measuring):
-    subject = measuring("subject").simulated(1, 3.0, 8.0, 2, 1)
+@pytest.fixture(scope="module")
+def subject(measuring):
+    """Small and coarse."""
+    return measuring("subject").simulated(1, 3.0, 8.0, 2, 2)
+
+
+def test_a_shrunk_frame_shows_the_same_place(measuring, subject):
     small = measuring("scaling").shrunk(subject, 0.5)
     assert small.mask.shape == tuple(round(0.5 * n) for n in subject.mask.shape)
     corner = np.array([*subject.mask.shape[::-1], 0.0]) - [0.5, 0.5, 0.0]
@@ -158,8 +163,7 @@ def test_a_shrunk_frame_shows_the_same_place(measuring):
         np.testing.assert_allclose(*places, atol=1e-9)
 
 
-def test_displaced_frames_are_displaced_about_their_centre(measuring):
-    subject = measuring("subject").simulated(1, 3.0, 8.0, 2, 2)
+def test_displaced_frames_are_displaced_about_their_centre(subject):
     starts = list(subject.displaced(3, 1.0, 2))
     assert len(starts) == 4
     for _, true, start in starts:
