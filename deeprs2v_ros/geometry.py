@@ -84,6 +84,14 @@ def turned_covariance(covariance: Array, parent_from_frame: Array) -> Array:
     return both @ covariance @ both.T
 
 
+def is_covariance(matrix: Array) -> bool:
+    """Whether a square ``matrix`` can be one: finite, symmetric, and no variance below zero, up to rounding."""
+    if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9 * np.abs(matrix).max()):
+        return False
+    variances = np.linalg.eigvalsh(matrix)
+    return bool(variances[0] >= -1e-9 * max(variances[-1], 0.0))
+
+
 def geodesic_distance(rotation_a: Array, rotation_b: Array) -> Array:
     """Angle in radians between rotations, shape (..., 3, 3) -> (...).
 

@@ -15,6 +15,7 @@ from deeprs2v_ros.registration.gate import Reason
 from deeprs2v_ros.registration.guidance import Clock, Guidance, GuidanceSettings
 from deeprs2v_ros.registration.preparation import Recipe
 from deeprs2v_ros.registration.supervisor import State
+from deeprs2v_ros.registration.tracker import Tracker
 
 SECOND = 1_000_000_000
 PERIOD = SECOND // 10
@@ -329,3 +330,63 @@ def test_the_same_images_give_the_same_outcomes_bit_for_bit(make_patient):
         ]
 
     assert run() == run()
+
+
+MM = (22.0, 18.0, 14.0)
+
+
+def moved(sign):
+    """A pose of the probe, so that the organ seems to be moved by as much."""
+    return from_motion([*(sign * np.array(MM)), 0.0, 0.0, 0.0]) @ POSE
+
+
+def offer(patient, locate):
+    patient.time += PERIOD
+    arrival = patient.guidance.receive(patient.time)
+    return patient.guidance.on_image(arrival, patient.picture(), locate)
+
+
+def test_clock_jumps_back_while_an_image_waits_for_its_transform(make_patient):
+    patient = make_patient()
+    for _ in range(4):
+        outcome = offer(patient, lambda _: moved(1.0))
+    assert outcome.verdict.state is State.TRACKING
+
+    def jumps(_):
+        patient.time -= 100 * SECOND
+        patient.guidance.on_jump()
+        return moved(1.0)
+
+    assert offer(patient, jumps).verdict.reason == "CLOCK_JUMP"
+    for _ in range(20):
+        outcome = offer(patient, lambda _: moved(-1.0))
+    assert outcome.verdict.state is State.TRACKING
+
+
+@pytest.mark.parametrize(
+    "covariance", [np.full((6, 6), np.nan), np.diag([np.inf] * 6), -np.eye(6)], ids=["NaN", "infinite", "negative"]
+)
+def test_a_covariance_of_the_arm_that_is_none_is_refused(make_patient, covariance):
+    patient = make_patient()
+    patient.time += PERIOD
+    arrival = patient.guidance.receive(patient.time)
+    outcome = patient.guidance.on_image(arrival, patient.picture(), lambda _: POSE, covariance)
+    assert outcome.verdict.state is not State.FAULT
+    assert patient.track()
+
+
+def test_images_of_a_clock_that_was_set_back_are_taken_again_soon(make_patient):
+    patient = make_patient()
+    patient.track()
+    patient.time -= 900 * SECOND
+    assert any(patient.show().verdict.accepted for _ in range(50))
+
+
+def test_time_goes_back_after_the_organ_was_forgotten():
+    tracker = Tracker(SPHERES, fan(), IMAGE_FROM_PIXEL)
+    times = (10.0, 10.1, 11.5, 11.6, 5.0)
+    for count, time in enumerate(times):
+        dark = 11.0 < time < 12.0
+        picture = np.zeros(SHAPE, np.uint8) if dark else cut_frame(SPHERES, POSE, seed=count)
+        result = tracker.register_frame(picture, POSE, round(time * SECOND))
+        assert result.accepted is not dark

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from time import monotonic, monotonic_ns
 from typing import Any
 
@@ -74,11 +74,12 @@ class RegistrationNode(Node):
         self._buffer = transforms.buffer
         self._results = Results(self, images, self._buffer)
         self._arm: Array | None = None  # covariance of the tracked pose, once the arm has said it
+        self._starting_over = Lock()
         self._mailbox: Mailbox[tuple[Image, Arrival, float]] = Mailbox()
         self._stopping = Event()
         self._thread = Thread(target=self._work, name="registration", daemon=True)
         self._thread.start()
-        self._jump = on_jump_back(self, self._guidance.on_jump)
+        self._jump = on_jump_back(self, self._on_jump)
         self.create_subscription(PoseWithCovarianceStamped, "arm/image_pose", self._on_arm, qos.STATUS)
         self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
         self.create_subscription(Image, "us/image", self._on_image, qos.LIVE)
@@ -105,11 +106,19 @@ class RegistrationNode(Node):
 
     def _on_arm(self, message: PoseWithCovarianceStamped) -> None:
         about_centre = seen_from(self._centre)
-        self._arm = about_centre @ covariance_from_pose(message.pose) @ about_centre.T
+        try:
+            self._arm = about_centre @ covariance_from_pose(message.pose) @ about_centre.T
+        except InputError as error:
+            self.get_logger().warning(f"arm/image_pose refused: {error}", throttle_duration_sec=2.0)
 
     def _on_volume(self, message: String) -> None:
         self.get_logger().info(f"volume {message.data}")
-        self._guidance.on_volume(message.data)
+        with self._starting_over:
+            self._guidance.on_volume(message.data)
+
+    def _on_jump(self) -> None:
+        with self._starting_over:
+            self._guidance.on_jump()
 
     def _on_timer(self) -> None:
         now = self._now()
@@ -120,11 +129,19 @@ class RegistrationNode(Node):
     def _work(self) -> None:
         while not self._stopping.is_set():
             taken = self._mailbox.take(WATCH_PERIOD)
-            if taken is not None:
-                self._results.announce(self._process(*taken))
-            stale = self._guidance.watch()
-            if stale is not None:
-                self._results.announce(stale)
+            try:
+                if taken is not None:
+                    self._announce(self._process(*taken))
+                stale = self._guidance.watch()
+                if stale is not None:
+                    self._announce(stale)
+            except Exception as error:  # whatever it was: without this thread nothing may be shown as right
+                self._guidance.fault(error)
+
+    def _announce(self, outcome: Outcome) -> None:
+        """Say what became of an image, unless everything has started over since; meanwhile it cannot."""
+        with self._starting_over:
+            self._results.announce(self._guidance.still_true(outcome))
 
     def _process(self, message: Image, arrival: Arrival, since: float) -> Outcome:
         try:
@@ -149,7 +166,7 @@ class RegistrationNode(Node):
             self._news.clear()
         try:
             return transform_from_message(self._buffer.lookup_transform(VOLUME, IMAGE, stamp).transform)
-        except TransformException:  # a clock that jumps clears the buffer at any moment
+        except (TransformException, InputError):  # a clock that jumps clears the buffer at any moment; or it is none
             return None
 
     def _now(self) -> int:

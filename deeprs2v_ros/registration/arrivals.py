@@ -46,6 +46,10 @@ class StampCheck:
         """Accept any first stamp, for a clock that jumped back."""
         self._last = 0
 
+    def later_than(self, now: int) -> bool:
+        """Whether the last stamp that passed lies so far after ``now`` that the clock must have been set back."""
+        return self._last > now + self._tolerance
+
     def judge(self, stamp: int, now: int) -> Refusal:
         """Why an image with ``stamp``, received at ``now``, is refused, or Refusal.NONE."""
         if stamp == 0:

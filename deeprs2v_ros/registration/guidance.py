@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.geometry import Array, is_covariance
 from deeprs2v_ros.imaging.frames import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Freeze, FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.registration.preparation import Preparation, Ready, Recipe
+from deeprs2v_ros.registration.settings import check_between
 from deeprs2v_ros.registration.supervisor import Held, State, Supervisor, SupervisorSettings, Verdict
 from deeprs2v_ros.registration.tracker import Registration, Tracker
 
@@ -41,7 +42,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class GuidanceSettings:
-    """What is asked of images beyond the registration itself. Times in s."""
+    """What is asked of images beyond the registration itself. Times in s. Raises InputError for what cannot be."""
 
     trust: SupervisorSettings = field(default_factory=SupervisorSettings)
     mask_frames: int = 10
@@ -56,6 +57,13 @@ class GuidanceSettings:
     """How long without a usable image is too long."""
     check_period: float = 1.0
     """How often a frame that was followed is searched as well, in the background; 0: never."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("future_tolerance", 60.0), ("image_timeout", 3600.0)):
+            check_between(name, getattr(self, name), 0.0, most)
+        for name, most in (("frozen_distance", 1e6), ("check_period", 3600.0)):
+            if not 0.0 <= getattr(self, name) <= most:
+                raise InputError(f"{name}: must be between 0 and {most:g}, but is {getattr(self, name):g}")
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,8 @@ class Guidance:
         """An image with ``stamp`` has arrived. One that is refused changes nothing, and needs only its `aside`."""
         now = self._clock.now()
         with self._lock:
+            if self._stamps.later_than(now):  # a system's clock that was set back, of which nobody tells
+                self._start_over(Refusal.CLOCK_JUMP)
             return Arrival(stamp, stamp - self._offset, now, self._epoch, self._stamps.judge(stamp, now))
 
     def aside(self, arrival: Arrival, refusal: Refusal | None = None) -> Outcome:
@@ -190,8 +200,13 @@ class Guidance:
             return self._conclude(arrival, Refusal.NO_TRANSFORM, image)
         located = self._clock.now()
         frozen = self._first_look(arrival, image, tracked, ready.tracker)
+        if frozen is None:
+            return self._conclude(arrival, self._over, image, tracked, located)
         if frozen is not Freeze.NONE:
             return self._conclude(arrival, Refusal.FROZEN, image, tracked, located, still=frozen is Freeze.STILL)
+        if arm is not None and not is_covariance(arm):
+            self._log("the arm's covariance is none, and does not count")
+            arm = None
         try:
             result = ready.tracker.register_frame(image, tracked, arrival.shown, arm)
         except Exception as error:  # whatever it was, nothing may be shown as right any more
@@ -200,6 +215,10 @@ class Guidance:
         outcome = self._conclude(arrival, Refusal.NONE, image, tracked, located, result)
         self._look_again(outcome, ready.tracker)
         return outcome
+
+    def still_true(self, outcome: Outcome) -> Outcome:
+        """The same ``outcome``, or, if everything has started over since, one that says no more than that."""
+        return outcome if outcome.arrival.epoch == self._epoch else self.aside(outcome.arrival, self._over)
 
     def watch(self) -> Outcome | None:
         """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be called often."""
@@ -234,14 +253,17 @@ class Guidance:
 
     # --- Steps ---
 
-    def _first_look(self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, tracker: Tracker) -> Freeze:
-        """Begin with an image: whether it is a new picture at all."""
+    def _first_look(
+        self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, tracker: Tracker
+    ) -> Freeze | None:
+        """Begin with an image: whether it is a new picture at all. None if everything has started over since."""
         with self._lock:
+            if arrival.epoch != self._epoch:
+                return None
             if self._tracker_epoch != self._epoch:  # only here is nobody at work with it
                 tracker.reset()
                 self._tracker_epoch = self._epoch
-            if arrival.epoch == self._epoch:
-                self._supervisor.initialise()
+            self._supervisor.initialise()
             return self._freeze.judge(image, tracked)
 
     def _conclude(

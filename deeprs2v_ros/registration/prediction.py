@@ -29,6 +29,8 @@ GAP = 1.0
 """s without a measurement after which the filters start anew; what is remembered of breathing stays."""
 FARTHEST = 0.5
 """s that a motion is carried on; later, only its covariance grows."""
+ALARM = 1.5
+"""Times the largest error allowed: one measurement so far from what was predicted silences at once."""
 _TO_MM = np.array([1.0] * 3 + [LEVER] * 3)
 _SCALING = np.outer(_TO_MM, _TO_MM)
 
@@ -68,8 +70,16 @@ class MotionPredictor:
 
     def reset(self) -> None:
         """Forget everything, as for another volume, patient or clock."""
-        self._filter, self._memory, self._record = MotionFilter(), MotionMemory(), _Record()
+        self._filter, self._memory, self._record = (
+            MotionFilter(),
+            MotionMemory(),
+            _Record(ALARM * self._settings.maximum_error),
+        )
         self._moments: list[_Moment] = []
+
+    def awaits(self, time: int) -> bool:
+        """Whether ``time`` (ns) is after that of the last measurement, if there was one."""
+        return not self._moments or time > self._moments[-1].time
 
     def update(self, time: int, motion: Array, covariance: Array) -> None:
         """Take in the ``motion`` C (4, 4) that an image showed at ``time`` (ns).
@@ -84,7 +94,7 @@ class MotionPredictor:
             self._epoch = time
             self._begin(time, np.zeros(6), covariance * _SCALING)
             return
-        if time <= self._moments[-1].time:
+        if not self.awaits(time):
             raise InputError(f"prediction: time {time} is not after the last one, {self._moments[-1].time}")
         small = to_motion(about(-self._centre, motion @ inverse(self._start)))
         there = seen_from(small[:3])  # the covariance is about the centre, the filters follow where the centre goes
@@ -164,8 +174,9 @@ class _Record:
     LIMITS = (0.7, 25.0)
     """Of the scale of variances."""
 
-    def __init__(self) -> None:
+    def __init__(self, alarm: float) -> None:
         self.scale = 1.0
+        self._alarm = alarm  # mm: one error beyond it counts at once, and over all longer horizons
         self._squares = [math.nan] * (len(self.EDGES) + 1)
         self._inside = float(chi2.ppf(0.95, 6))
 
@@ -177,6 +188,8 @@ class _Record:
         at = self._class(horizon)
         before, kept = self._squares[at], math.exp(-elapsed / self.LASTS)
         self._squares[at] = error**2 if math.isnan(before) else kept * before + (1.0 - kept) * error**2
+        if error > self._alarm:
+            self._squares[at:] = [error**2] * len(self._squares[at:])
         # Rises and falls are in balance when the target is met, whatever the distribution of errors.
         step = self.TARGET - 1.0 if squared_distance < self._inside else self.TARGET
         self.scale = min(max(self.scale * math.exp(self.STEP * step), self.LIMITS[0]), self.LIMITS[1])

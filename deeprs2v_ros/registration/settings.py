@@ -10,6 +10,12 @@ ABDOMINAL_WALL = 15.0
 """mm behind the probe's face, skin, fat and muscle, that do not breathe with the organ and are not compared."""
 
 
+def check_between(name: str, value: float, least: float, most: float) -> None:
+    """Raise InputError, naming the setting, unless ``value`` is above ``least`` and at most ``most``."""
+    if not least < value <= most:
+        raise InputError(f"{name}: must be above {least:g} and at most {most:g}, but is {value:g}")
+
+
 @dataclass(frozen=True)
 class Round:
     """One round of climbs on a level, each from a starting point of its own."""
@@ -82,7 +88,10 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class OrganMotion:
-    """How far the organ may be from where it was last found, however long ago that was: standard deviations."""
+    """How far the organ may be from where it was last found, however long ago that was: standard deviations.
+
+    Raises InputError for one that cannot be.
+    """
 
     translation: float = 6.0
     """mm along each axis of the image."""
@@ -91,10 +100,14 @@ class OrganMotion:
     memory: float = 1.0
     """Seconds after which where the organ was says little of where it is: a quarter of a breath."""
 
+    def __post_init__(self) -> None:
+        for name, most in (("translation", 100.0), ("rotation", 90.0), ("memory", 60.0)):
+            check_between(f"organ.{name}", getattr(self, name), 0.0, most)
+
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """When a prediction may be shown. Raises InputError for a number that is not positive."""
+    """When a prediction may be shown. Raises InputError for a number that cannot be."""
 
     horizon: float = 0.3
     """Seconds after the last registered image within which its motion is carried on."""
@@ -105,9 +118,8 @@ class PredictionSettings:
     deforms, and the steps of the arm's encoders. What is told of the motion is at least as unsure."""
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "maximum_error", "unmodelled"):
-            if not getattr(self, name) > 0.0:
-                raise InputError(f"prediction: {name} must be positive, not {getattr(self, name)}")
+        for name, most in (("horizon", 1.0), ("maximum_error", 100.0), ("unmodelled", 100.0)):
+            check_between(f"prediction.{name}", getattr(self, name), 0.0, most)
 
 
 @dataclass(frozen=True)

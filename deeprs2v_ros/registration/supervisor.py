@@ -14,6 +14,7 @@ from enum import IntEnum
 import numpy as np
 
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.registration.settings import check_between
 
 CONFIRMING = "CONFIRMING"
 """Reason of a good result that is not trusted yet, since too few came in a row."""
@@ -39,12 +40,16 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """How long to hold, and how much it takes to trust."""
+    """How long to hold, and how much it takes to trust. Raises InputError for a number that cannot be."""
 
     accept_in_a_row: int = 3
     """Good results in a row before a correction is broadcast, at first and after any bad one."""
     hold_timeout: float = 0.5
     """Seconds after the stamp of the last accepted image during which its correction is still broadcast."""
+
+    def __post_init__(self) -> None:
+        check_between("trust.accept_in_a_row", self.accept_in_a_row, 0, 100)
+        check_between("trust.hold_timeout", self.hold_timeout, 0.0, 60.0)
 
 
 @dataclass(frozen=True)

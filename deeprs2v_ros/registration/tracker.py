@@ -324,11 +324,11 @@ class Tracker:
         self._missed = not found.accepted
         if not found.accepted:
             return
-        previous, self.motion, self._known = self._known, found.motion, time
+        self.motion, self._known = found.motion, time
         newest = found.signals.lncc
         self._usual = newest if np.isnan(self._usual) else (1.0 - MEMORY) * self._usual + MEMORY * newest
         with self._lock:
-            if previous is not None and time <= previous:  # time that does not grow is none
+            if not self._predictor.awaits(time):  # time that does not grow is none
                 self._predictor.reset()
             self._predictor.update(time, found.motion, self._motion_covariance(found))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from bench import ORGAN, POSE, PREPARING, black, expected_correction, overrides
 from cv_bridge import CvBridge
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from phantoms import CENTRE, SHAPE
 from sensor_msgs.msg import Image
 
@@ -289,3 +290,23 @@ def test_gate_parameters_reach_the_gate(make_bench):
     bench.send_volume()
     bench.until_ready()
     assert bench.show().reason == "LOW_LNCC"
+
+
+def test_a_pose_of_the_arm_that_is_none_is_refused(bench):
+    bench.until_tracking()
+    publisher = bench.hand.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
+    bench.until(lambda: publisher.get_subscription_count() == 1)
+    message = PoseWithCovarianceStamped()
+    message.pose.pose.position.x = float("nan")
+    publisher.publish(message)
+    for _ in range(5):
+        bench.show()
+    bench.until_tracking()
+
+
+def test_an_infinite_transform_drops_the_image(bench):
+    bench.until_tracking()
+    away = POSE.copy()
+    away[0, 3] = np.inf
+    assert bench.show(pose=away, picture=bench.picture()).state != Status.TRACKING
+    bench.until_tracking()

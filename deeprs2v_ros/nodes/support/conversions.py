@@ -27,7 +27,7 @@ from sensor_msgs.msg import Image, JointState
 
 from deeprs2v_ros.arm.chain import Chain, LinkTransform
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, inverse, rigid, turned_covariance
+from deeprs2v_ros.geometry import Array, inverse, is_covariance, rigid, turned_covariance
 
 METRES = 1e-3
 """One millimetre."""
@@ -153,9 +153,15 @@ def uncertain_pose_message(
 
 
 def covariance_from_pose(message: PoseWithCovariance) -> Array:
-    """The covariance (6, 6) of a pose message about the pose's origin and in its own axes, in mm and rad."""
+    """The covariance (6, 6) of a pose message about the pose's origin and in its own axes, in mm and rad.
+
+    Raises InputError for a pose or a covariance that is none.
+    """
     units = np.array([1.0 / METRES] * 3 + [1.0] * 3)
-    in_parent = units[:, None] * np.reshape(message.covariance, (6, 6)) * units
+    given = np.reshape(message.covariance, (6, 6))
+    if not is_covariance(given):
+        raise InputError("pose: its covariance is none: not finite, not symmetric, or with variances below zero")
+    in_parent = units[:, None] * given * units
     return turned_covariance(in_parent, inverse(transform_from_pose(message.pose)))
 
 
