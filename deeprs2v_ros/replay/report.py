@@ -186,7 +186,8 @@ def _as_recorded(status: Status) -> RecordedStatus:
     return RecordedStatus(
         status.shown, status.state, status.accepted, status.reason, tracked, registered, motion,
         float(status.concluded - status.stamp),
-        predicted_at=status.concluded, predicted=nothing, uncertainty=np.full((6, 6), np.nan), middle=np.full(3, np.nan),
+        predicted_at=status.concluded, predicted=nothing,
+        uncertainty=np.full((6, 6), np.nan), middle=np.full(3, np.nan),
     )  # fmt: skip
 
 
