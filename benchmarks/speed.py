@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def options(arguments: argparse.Namespace) -> list[str]:
     """The command line again, as far as it matters to the numbers."""
-    words = ["--data", str(arguments.data)] if arguments.data else []
+    words = ["--data", arguments.data.name] if arguments.data else []
     words += [f"--{name}" for name in ("quick", "nodes") if getattr(arguments, name)]
     return [*words, "--only", *arguments.only] if arguments.only else words
 

@@ -13,6 +13,8 @@ of pixel (0, 0), x to the right, y down and z = x cross y into the plane.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,7 +55,14 @@ def from_motion(motion: ArrayLike) -> Array:
 
 def to_motion(transform: Array) -> Array:
     """The six-vector of a rigid ``transform``, shape (4, 4) -> (6,). Inverse of `from_motion`."""
-    return np.concatenate([transform[:3, 3], Rotation.from_matrix(transform[:3, :3]).as_rotvec()])
+    (xx, xy, xz, x), (yx, yy, yz, y), (zx, zy, zz, z), _ = transform.tolist()
+    twice_cosine = xx + yy + zz - 1.0
+    if twice_cosine < 0.0:  # beyond a quarter turn the axis is not to be had of the differences alone
+        return np.concatenate([transform[:3, 3], Rotation.from_matrix(transform[:3, :3]).as_rotvec()])
+    axis = np.array([zy - yz, xz - zx, yx - xy])  # times twice the sine; scipy takes ten times as long
+    twice_sine = math.hypot(*axis.tolist())
+    angle = math.atan2(twice_sine, twice_cosine)
+    return np.array([x, y, z, *(axis * (angle / twice_sine if twice_sine > 1e-12 else 0.5))])
 
 
 def about(centre: ArrayLike, transform: Array) -> Array:

@@ -62,3 +62,11 @@ def test_pixel_transform_splits_into_a_rigid_pose_and_a_scale():
     assert np.allclose(world_from_image, pose)
     assert np.allclose(image_from_pixel, scale)
     assert np.allclose(g.image_centre((101, 201), scale), [30.0, 12.5, 0.0])
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-7, 1e-3, 1.0, 1.5707, 1.5709, 3.0, np.pi - 1e-9])
+def test_the_motion_of_a_transform_is_scipys_rotation_vector_at_any_angle(angle):
+    axis = np.random.default_rng(7).normal(size=3)
+    turn = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis))
+    transform = g.rigid(turn.as_matrix(), (1.0, -2.0, 3.0))
+    np.testing.assert_allclose(g.to_motion(transform), [1.0, -2.0, 3.0, *turn.as_rotvec()], atol=1e-11, rtol=1e-9)

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,10 +24,11 @@ from deeprs2v_ros.geometry import Array, apply, geodesic_distance, image_centre,
 from deeprs2v_ros.imaging.beams import behind_wall
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.registration.belief import SAME_IMAGE, Belief, expected_scale, posterior_covariance, surprise
-from deeprs2v_ros.registration.correction import Evaluation, Task, believing, correct, evaluate, on_level
+from deeprs2v_ros.registration.correction import Evaluation, Task, correct, evaluate
+from deeprs2v_ros.registration.frame import Frame
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
 from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction, unmodelled
-from deeprs2v_ros.registration.pyramid import Level, build_levels
+from deeprs2v_ros.registration.pyramid import build_levels
 from deeprs2v_ros.registration.search import APART, FAR, NEAR, Found, Reach, distance, hypotheses, search
 from deeprs2v_ros.registration.settings import RegistrationSettings
 from deeprs2v_ros.registration.uncertainty import pose_covariance, weakest_direction
@@ -331,40 +331,3 @@ class Tracker:
             if not self._predictor.awaits(time):  # time that does not grow is none
                 self._predictor.reset()
             self._predictor.update(time, found.motion, self._motion_covariance(found))
-
-
-class Frame:
-    """One ``image`` (rows, columns), averaged for a level when that is first asked for."""
-
-    def __init__(self, image: NDArray[np.uint8], mask: NDArray[np.float32], levels: Sequence[Level]) -> None:
-        self.image = image
-        self._levels = levels
-        self._masked = mask * image * np.float32(1 / 255)
-        self._seen: dict[int, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
-        self._tasks: dict[int, Task] = {}
-
-    def on_level(self, number: int, centre: Array, beliefs: Sequence[Belief], weight: float) -> Task:
-        """The frame as a task on a level, numbered as in a list."""
-        number %= len(self._levels)
-        if number in self._tasks:
-            return believing(self._tasks[number], beliefs, weight)
-        averaged, visible = self._averaged(number)
-        self._tasks[number] = on_level(self._levels[number], averaged, visible, centre, beliefs, weight)
-        return self._tasks[number]
-
-    def _averaged(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The average, and where it shows anatomy; the finest level has its shadows from the one before it."""
-        if number not in self._seen:
-            level = self._levels[number]
-            averaged = level.average(self._masked)
-            if number > 0 and number == len(self._levels) - 1:
-                visible = level.mask & enlarged(self._averaged(number - 1)[1], level.lattice.shape)
-            else:
-                visible = level.visible(averaged)
-            self._seen[number] = averaged, visible
-        return self._seen[number]
-
-
-def enlarged(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """A ``mask`` (rows, columns) on a finer lattice of ``shape`` over the same area."""
-    return cv2.resize(mask.view(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST).view(bool)
