@@ -6,9 +6,10 @@ import numpy as np
 
 from deeprs2v_ros.registration.belief import Belief, expected_scale
 from deeprs2v_ros.registration.correction import Task
+from deeprs2v_ros.registration.frame import Frame
 from deeprs2v_ros.registration.methods import make_tracker
 from deeprs2v_ros.registration.settings import RegistrationSettings
-from deeprs2v_ros.registration.tracker import Frame, Tracker
+from deeprs2v_ros.registration.tracker import Tracker
 from measuring.subject import Subject
 
 
