@@ -95,6 +95,16 @@ def test_motion_of_the_organ_is_carried_to_the_next_frame(spheres):
     assert np.array_equal(tracker.motion, np.eye(4))
 
 
+def test_an_organ_that_jumps_at_every_frame_is_searched_where_it_was_and_not_where_a_velocity_would_lead(spheres):
+    tracker = Tracker(spheres, fan(), IMAGE_FROM_PIXEL)
+    truth, rng = middle_pose(spheres), np.random.default_rng(4)
+    for step in range(12):
+        tracked = truth @ displacement(tuple(rng.uniform(-1.0, 1.0, 6) * [8, 8, 4, 4, 4, 8]))
+        result = tracker.register_frame(cut_frame(spheres, truth, seed=step), tracked, step * 100_000_000)
+        assert result.accepted
+        assert errors(truth, result.registered)[0] < 0.3
+
+
 def test_rejected_frame_does_not_move_the_prior(spheres):
     tracker = Tracker(spheres, fan(), IMAGE_FROM_PIXEL, temporal=True)
     truth = middle_pose(spheres)

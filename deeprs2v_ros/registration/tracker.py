@@ -48,6 +48,9 @@ UNLIKE = 0.08
 BESIDE = ThreadPoolExecutor(1, thread_name_prefix="beside")
 """What is done beside the steps of a frame that is followed."""
 
+SURPRISING = 1.5
+"""Standard deviations from the prediction (root mean square) from which on a frame that was followed is searched."""
+
 MEMORY = 0.1
 """Share of the newest frame in what LNCC has been lately."""
 
@@ -139,7 +142,7 @@ class Tracker:
         expected = self._expected(tracked, time, arm)
         registration = self._follow(frame, tracked, expected) if self._fresh(time) else None
         if registration is None or not self._as_usual(registration):
-            registration = self._search(frame, tracked, self._doubtful(expected, arm), time, began)
+            registration = self._search(frame, tracked, self._doubtful(tracked, arm), time, began)
         if self.temporal:
             self._remember(registration, time)
         return replace(registration, runtime=perf_counter() - began)
@@ -204,9 +207,9 @@ class Tracker:
         motion = self._predictor.expect(time).motion
         return Belief(motion @ tracked, expected_scale(None, self.settings.organ, elapsed))
 
-    def _doubtful(self, expected: Belief, arm: Array | None) -> Belief:
-        """The same prior, as wide as if nothing were known of how long ago the organ was seen."""
-        return Belief(expected.pose, expected_scale(arm if self._known is None else None, self.settings.organ))
+    def _doubtful(self, tracked: Array, arm: Array | None) -> Belief:
+        """The prior of a search: where the organ was last found, however long ago. A prediction may have misled."""
+        return Belief(self.motion @ tracked, expected_scale(arm if self._known is None else None, self.settings.organ))
 
     def _elapsed(self, time: int) -> float:
         return (time - self._known) / 1e9
@@ -236,7 +239,8 @@ class Tracker:
 
     def _as_usual(self, found: Registration) -> bool:
         """Whether a followed frame leaves no doubt."""
-        return found.accepted and found.signals.lncc > self._usual - UNLIKE
+        signals = found.signals
+        return found.accepted and signals.lncc > self._usual - UNLIKE and signals.surprise < SURPRISING
 
     def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
         """Search around the prior; if that fails, where a network says as well; if the organ is lost, far and wide."""
