@@ -8,7 +8,7 @@ import pytest
 from phantoms import CENTRE, IMAGE_FROM_PIXEL, SHAPE, cut_frame, displacement, fan, middle_pose, phantom
 
 from deeprs2v_ros.geometry import apply, from_motion, inverse
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.gate import Reason

@@ -100,7 +100,7 @@ def child(volume: Path, folder: Path, cold: bool) -> dict[str, float]:
 def start(volume_path: str, sequence_path: str, mask_path: str) -> dict[str, float]:
     """Do it, in this process: seconds of every part, and MB at the most."""
     from deeprs2v_ros.geometry import image_centre, rigid, split_pixel_transform
-    from deeprs2v_ros.imaging.frames import ImageGeometry  # noqa: F401 (the nodes import it)
+    from deeprs2v_ros.imaging.image_geometry import ImageGeometry  # noqa: F401 (the nodes import it)
     from deeprs2v_ros.imaging.mask import read_mask
     from deeprs2v_ros.imaging.sequence import read_sequence
     from deeprs2v_ros.imaging.volume import read_volume

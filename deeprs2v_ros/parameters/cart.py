@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from deeprs2v_ros.arm.description import Arm, read_arm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import rigid
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.parameters.declaring import NUMBERS, Declare, declare_numbers, declare_positive
 from deeprs2v_ros.resources import resource
 

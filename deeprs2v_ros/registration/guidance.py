@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, is_covariance
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Freeze, FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.registration.preparation import Preparation, Ready, Recipe

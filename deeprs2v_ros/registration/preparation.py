@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import image_centre, rigid
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask
 from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.registration.arrivals import Refusal

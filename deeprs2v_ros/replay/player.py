@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import IMAGE, VOLUME
 from deeprs2v_ros.geometry import Array, seen_from
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.guidance import Arrival, Clock, Guidance, GuidanceSettings, Outcome
 from deeprs2v_ros.registration.prediction import Prediction

@@ -13,7 +13,7 @@ from deeprs2v_ros.bags import Bag, opened
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import BASE, IMAGE, TUMOR, VOLUME
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import read_mask
 from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.parameters import cart, guidance

@@ -8,7 +8,7 @@ from tf2_ros import Buffer
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.frames import CORRECTED, PREDICTED, VOLUME
 from deeprs2v_ros.geometry import Array, inverse
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_messages

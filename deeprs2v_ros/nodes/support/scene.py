@@ -14,7 +14,7 @@ from rclpy.node import Node
 from deeprs2v_ros.arm.description import Arm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, image_centre, split_pixel_transform
-from deeprs2v_ros.imaging.frames import ImageGeometry
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.sequence import read_sequence
 from deeprs2v_ros.nodes.support.parameters import (
