@@ -55,7 +55,7 @@ build/files.txt: FORCE
 	@find deeprs2v_ros config launch rviz urdf underlay -type f ! -name '*.pyc' ! -name '*.nb?' 2> /dev/null | sort > $@.new || true
 	@cmp --silent $@.new $@ && rm $@.new || mv $@.new $@
 
-$(BUILT): $(VENV)/.installed build/files.txt package.xml CMakeLists.txt $(wildcard msg/* cmake/*) \
+$(BUILT): $(VENV)/.installed build/files.txt package.xml CMakeLists.txt $(wildcard msg/* srv/* cmake/*) \
           $(shell find underlay -name package.xml -o -name CMakeLists.txt -o -path '*/msg/*')
 	if test -d install; then find install -xtype l -delete; fi  # links to files that were removed
 	export AMENT_PREFIX_PATH=$(VENV) CMAKE_PREFIX_PATH=$(VENV) LD_LIBRARY_PATH=$(VENV)/lib; \

@@ -1,5 +1,6 @@
 """What several tests share: the recordings, and a ROS apart from anything else that runs."""
 
+import gc
 import importlib.util
 import os
 import time
@@ -43,6 +44,7 @@ def ros(monkeypatch):
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=1 + os.getpid() % 100)
     yield context
+    gc.collect()  # nodes that refused their parameters, which the context would destroy as if they were whole
     rclpy.shutdown(context=context)
 
 

@@ -48,6 +48,7 @@ class Patient:
         self.guidance = Guidance(
             IMAGES, fan(), recipe, guidance_settings, clock, background or AtOnce(), self.lines.append
         )
+        self.guidance.start()
 
     def organ(self, time):
         """Motion of the plane about the image centre at a time: 8 mm in 4 s."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import Transform
+from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -19,60 +24,56 @@ from visualization_msgs.msg import MarkerArray
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.frames import (
-    BASE,
-    CORRECTED,
-    MRI,
-    PREDICTED,
-    TUMOR,
-    TUMOR_PREDICTED,
-    VOLUME,
-)
+from deeprs2v_ros.frames import BASE, CORRECTED, MRI, PREDICTED, TUMOR, TUMOR_PREDICTED, VOLUME
 from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.volume import read_volume
+from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
-from deeprs2v_ros.nodes.support.markers import at_acquisition
+from deeprs2v_ros.nodes.support.diagnostics import OK, WARN, Condition, Diagnostics
+from deeprs2v_ros.nodes.support.managed import ManagedNode
+from deeprs2v_ros.nodes.support.markers import at_acquisition, nothing
 from deeprs2v_ros.nodes.support.overlay import three_slices
-from deeprs2v_ros.nodes.support.parameters import (
-    declare,
-    declare_choice,
-    declare_numbers,
-    declare_path,
-    declare_positive,
-)
+from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_numbers, declare_positive
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
-from deeprs2v_ros.nodes.support.volume_sources import acquire, make_from_sequence, output_path
+from deeprs2v_ros.nodes.support.volume_sources import acquire, default_folder, make_from_sequence, output_path
 from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
+from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
-RELOADED = {
+CHANGING = (
     "volume",
     "base_from_volume.xyz",
     "base_from_volume.xyzw",
     "tumor.position",
     "volume_from_mri.xyz",
     "volume_from_mri.xyzw",
-}
-"""Parameters that may change while the node runs; then everything is published anew."""
+)
+"""Parameters that may change while the node runs, by `ros2 param set` or by a service; then all is published anew."""
+
+OUT_OF_DATE = 1.0  # s after which a status says nothing about now
 
 
-class VolumeServer(Node):
+class VolumeServer(ManagedNode):
     """Publishes, latched, the volume's file, its overview and markers, and its frames.
 
     The volume is read from a file, reconstructed from a tracked sweep, or acquired by the simulated cart. The latter
-    two take seconds, within the constructor.
+    two take seconds. What changes while a volume is in use is refused while the registration is TRACKING or HOLDING:
+    somebody may be looking at the tumour.
     """
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("volume_server", **options)
-        source = declare_choice(self, "source", ("file", "sequence", "scene"), "Where the volume comes from")
-        images = declare_images(self)
-        self._cart = declare_cart(self, images)
-        xyz, xyzw = declare_volume_place(partial(declare, self))
-        values: dict[str, Any] = {
+        given = partial(declare, self)
+        self._source = declare_choice(self, "source", ("file", "sequence", "scene"), "Where the volume comes from")
+        self._cart = declare_cart(self, declare_images(self))
+        xyz, xyzw = declare_volume_place(given)
+        self._values: dict[str, Any] = {
+            "volume": given(
+                "volume", "", "Volume to use (.mha, .nrrd, .nii ...); empty: none until it is set", read_only=False
+            ),
             "base_from_volume.xyz": xyz,
             "base_from_volume.xyzw": xyzw,
             "tumor.position": self._movable(
@@ -83,86 +84,193 @@ class VolumeServer(Node):
             ),
             "volume_from_mri.xyzw": self._movable("volume_from_mri.xyzw", IDENTITY, 4, "Its quaternion [x, y, z, w]"),
         }
-        self._radius = declare_tumour_radius(partial(declare, self))
+        if self._source != "file" and self._values["volume"]:
+            raise InputError(f"parameter volume: is given, but source is {self._source}")
+        self._radius = declare_tumour_radius(given)
+        self._spacing = declare_positive(self, "spacing", 0.8, "Voxel size in mm of a volume that is made here")
+        self._output = given("output", "", "Where to write it; empty: deeprs2v_ros/volume.mha in ROS_HOME")
+        self._sequence = given("sequence", "", "Tracked sweep to reconstruct (.igs.mha, .igs.nrrd)")
+        self._mask = given("mask", "", "Valid area of its frames, an image; empty: found from them")
+        self._sweep_frames = declare_positive(self, "sweep_frames", 120, "Frames of the simulated sweep")
+        self._folders = _folders(
+            given(
+                "volume_folders", "", "Folders, with : between them, that other volumes may come from; empty: its own"
+            ),
+            self._values["volume"],
+        )
         self._file = self.create_publisher(String, "volume/file", qos.LATCHED)
         self._overview = self.create_publisher(Image, "volume/overview", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "volume/markers", qos.LATCHED)
         self._broadcaster: StaticTransformBroadcaster | None = None
-        self._served = ""
-        values["volume"] = self._made(source)
-        self._serve(values)
-        self._values = values
-        if source == "file":
-            self.add_on_set_parameters_callback(self._on_parameters)
+        self._served = ("", "")  # path and SHA-256
+        self._registration, self._until = RegistrationStatus.UNCONFIGURED, 0.0
+        self.create_subscription(RegistrationStatus, "registration/status", self._on_status, qos.STATUS)
+        self.create_service(LoadVolume, "volume/load", self._on_load)
+        self.create_service(SetTumor, "volume/set_tumor", self._on_set_tumor)
+        self.create_service(SetMri, "volume/set_mri", self._on_set_mri)
+        self._diagnostics = Diagnostics(self, self._condition)
+        self.start_by_itself()
+        self.add_on_set_parameters_callback(self._on_parameters)
 
     def _movable(self, name: str, default: list[float], count: int, description: str) -> tuple[float, ...]:
         return declare_numbers(self, name, default, count, description, read_only=False)
 
-    def _made(self, source: str) -> str:
-        """Path of the volume, which is made first if it does not come as a file."""
-        if source == "file":
-            return declare_path(self, "volume", "Volume to use (.mha, .nrrd, .nii ...)", read_only=False)
-        spacing = declare_positive(self, "spacing", 0.8, "Voxel size in mm of a volume that is made here")
-        path = output_path(declare(self, "output", "", "Where to write it; empty: deeprs2v_ros/volume.mha in ROS_HOME"))
-        if source == "sequence":
-            make_from_sequence(
-                declare_path(self, "sequence", "Tracked sweep to reconstruct (.igs.mha, .igs.nrrd)"),
-                declare(self, "mask", "", "Valid area of its frames, an image; empty: found from them"),
-                spacing,
-                path,
-                self.get_logger(),
-            )
+    # --- Lifecycle ---
+
+    def configure(self) -> None:
+        """Make the volume, if it does not come as a file, and check everything. Raises InputError."""
+        if self._source != "file":
+            self._values["volume"] = self._made()
+        self._prepared = self._prepare(self._values)
+
+    def activate(self) -> None:
+        """Publish everything."""
+        self._serve(self._prepared)
+
+    def deactivate(self) -> None:
+        """Withdraw the volume. Its frames stay on TF, which cannot forget."""
+        self._file.publish(String())
+        self._markers.publish(nothing())
+        self._served = ("", "")
+
+    def _made(self) -> str:
+        path = output_path(self._output)
+        if self._source == "sequence":
+            if not self._sequence:
+                raise InputError("parameter sequence: is empty")
+            make_from_sequence(self._sequence, self._mask, self._spacing, path, self.get_logger())
         else:
-            frames = declare_positive(self, "sweep_frames", 120, "Frames of the simulated sweep")
-            acquire(self._cart, frames, spacing, path, self.get_logger())
+            acquire(self._cart, self._sweep_frames, self._spacing, path, self.get_logger())
         return str(path)
 
+    # --- Changes ---
+
+    def _on_status(self, status: RegistrationStatus) -> None:
+        self._registration, self._until = status.state, monotonic() + OUT_OF_DATE
+
+    def _on_load(self, request: LoadVolume.Request, response: LoadVolume.Response) -> LoadVolume.Response:
+        changes = {"volume": request.path}
+        for place in request.base_from_volume:
+            changes |= _numbers("base_from_volume", place)
+        return self._change(changes, response)
+
+    def _on_set_tumor(self, request: SetTumor.Request, response: SetTumor.Response) -> SetTumor.Response:
+        at = request.position
+        return self._change({"tumor.position": [at.x, at.y, at.z]}, response)
+
+    def _on_set_mri(self, request: SetMri.Request, response: SetMri.Response) -> SetMri.Response:
+        return self._change(_numbers("volume_from_mri", request.volume_from_mri), response)
+
+    def _change(self, changes: dict[str, Any], response: Any) -> Any:
+        """Set parameters for a service, so that they are what is in use."""
+        result = self.set_parameters_atomically([Parameter(name, value=value) for name, value in changes.items()])
+        response.success, response.message = result.successful, result.reason or "in use"
+        self.get_logger().info(f"asked to change {', '.join(changes)}: {response.message}")
+        return response
+
     def _on_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
-        values = self._values | {each.name: each.value for each in parameters if each.name in RELOADED}
+        changes = {each.name: each.value for each in parameters if each.name in CHANGING}
+        if not changes:
+            return SetParametersResult(successful=True)
         try:
-            if values != self._values:
-                self._serve(values)
+            self._check_allowed(changes)
+            values = self._values | changes
+            prepared = self._prepare(values)
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values = values
+        self._prepared = prepared
+        if self.active:
+            self._serve(prepared)
         return SetParametersResult(successful=True)
 
-    def _serve(self, values: dict[str, Any]) -> None:
-        """Check everything, then publish everything."""
-        volume = read_volume(values["volume"])
-        position = [coordinate / METRES for coordinate in values["tumor.position"]]
-        base_from_volume = _place(values, "base_from_volume")
-        volume_from_mri = _place(values, "volume_from_mri")
+    def _check_allowed(self, changes: dict[str, Any]) -> None:
+        if self._cart is not None:
+            raise InputError(f"{', '.join(changes)}: the scene says where volume and tumour are")
+        if monotonic() < self._until and self._registration in (
+            RegistrationStatus.TRACKING,
+            RegistrationStatus.HOLDING,
+        ):
+            raise InputError(f"{', '.join(changes)}: not while the registration is at work; registration/stop first")
+        path = changes.get("volume")
+        if path and not any(Path(path).resolve().is_relative_to(folder) for folder in self._folders):
+            places = ", ".join(map(str, self._folders)) or "none is configured"
+            raise InputError(f"{path}: is in none of the folders of the parameter volume_folders ({places})")
+
+    # --- What is published ---
+
+    def _prepare(self, values: dict[str, Any]) -> Prepared:
+        """Check everything. Raises InputError for what cannot be read or is no place."""
+        position = np.array(values["tumor.position"]) / METRES
+        base_from_volume, volume_from_mri = _place(values, "base_from_volume"), _place(values, "volume_from_mri")
+        if not np.isfinite(position).all():
+            raise InputError(f"parameter tumor.position: {list(values['tumor.position'])} is no place")
         if self._cart is not None:
             position, base_from_volume = self._cart.scene.target, self._cart.base_from_volume
-        now = self.get_clock().now().to_msg()
-        self._broadcast(
-            [
-                LinkTransform(BASE, VOLUME, base_from_volume),
-                LinkTransform(CORRECTED, TUMOR, rigid(translation=position)),
-                LinkTransform(PREDICTED, TUMOR_PREDICTED, rigid(translation=position)),
-                LinkTransform(CORRECTED, MRI, volume_from_mri),
-            ]
+        transforms = [
+            LinkTransform(BASE, VOLUME, base_from_volume),
+            LinkTransform(CORRECTED, TUMOR, rigid(translation=position)),
+            LinkTransform(PREDICTED, TUMOR_PREDICTED, rigid(translation=position)),
+            LinkTransform(CORRECTED, MRI, volume_from_mri),
+        ]
+        if not values["volume"]:
+            return Prepared(transforms)
+        path = Path(values["volume"]).resolve()
+        volume = read_volume(values["volume"])
+        self.get_logger().info(f"volume {path}: {' x '.join(map(str, volume.size))} voxels")
+        return Prepared(
+            transforms,
+            (str(path), hashlib.sha256(path.read_bytes()).hexdigest()),
+            three_slices(volume),
+            at_acquisition(volume, position, self._radius),
         )
-        path = str(Path(values["volume"]).resolve())
-        if path != self._served:
-            self._file.publish(String(data=path))
-            self._served = path
-        self._overview.publish(image_message(three_slices(volume), "mono8", VOLUME, now))
-        self._markers.publish(at_acquisition(volume, np.array(position), self._radius))
-        size = " x ".join(map(str, volume.size))
-        self.get_logger().info(f"volume {values['volume']}: {size} voxels")
 
-    def _broadcast(self, transforms: list[LinkTransform]) -> None:
-        """Replace what was broadcast: a broadcaster ignores a second transform of the same child."""
+    def _serve(self, prepared: Prepared) -> None:
+        now = self.get_clock().now().to_msg()
+        # A broadcaster ignores a second transform of the same child, so each set has one of its own.
         if self._broadcaster is not None:
             self.destroy_publisher(self._broadcaster.pub_tf)
         self._broadcaster = StaticTransformBroadcaster(self)
-        self._broadcaster.sendTransform(transform_messages(transforms, self.get_clock().now().to_msg()))
+        self._broadcaster.sendTransform(transform_messages(prepared.transforms, now))
+        if prepared.file != self._served:
+            self._file.publish(String(data=prepared.file[0]))
+            self._served = prepared.file
+        if prepared.markers is not None:
+            self._overview.publish(image_message(prepared.overview, "mono8", VOLUME, now))
+            self._markers.publish(prepared.markers)
+
+    def _condition(self) -> Condition:
+        path, digest = self._served
+        if not path:
+            return Condition(WARN, "no volume is served")
+        return Condition(OK, "a volume is served", {"volume": path, "SHA-256": digest})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Checked, and ready to be published: ``transforms``; of a volume its ``file`` (path, SHA-256) and pictures."""
+
+    transforms: list[LinkTransform]
+    file: tuple[str, str] = ("", "")
+    overview: NDArray[np.uint8] | None = None
+    markers: MarkerArray | None = None
+
+
+def _folders(given: str, volume: str) -> list[Path]:
+    """Where other volumes may come from: what is ``given``, or the folder of the first one and the usual one."""
+    if given:
+        return [Path(folder).resolve() for folder in given.split(os.pathsep)]
+    return [Path(volume).resolve().parent] * bool(volume) + [default_folder().resolve()]
 
 
 def _place(values: dict[str, Any], name: str) -> Array:
     return transform_from_numbers(values[f"{name}.xyz"], values[f"{name}.xyzw"], f"parameters {name}")
+
+
+def _numbers(name: str, place: Transform) -> dict[str, list[float]]:
+    """A place as the values of its two parameters."""
+    at, turn = place.translation, place.rotation
+    return {f"{name}.xyz": [at.x, at.y, at.z], f"{name}.xyzw": [turn.x, turn.y, turn.z, turn.w]}
 
 
 def main() -> int:

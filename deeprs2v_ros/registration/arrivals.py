@@ -12,7 +12,7 @@ from deeprs2v_ros.registration.search import distance
 
 
 class Refusal(str, Enum):
-    """Why an image was not registered; IMAGE_STALE: why there is none."""
+    """Why an image was not registered; IMAGE_STALE and EXPIRED: what became true while none was."""
 
     NONE = ""
     ZERO_STAMP = "ZERO_STAMP"
@@ -22,6 +22,9 @@ class Refusal(str, Enum):
     SUPERSEDED = "SUPERSEDED"
     CLOCK_JUMP = "CLOCK_JUMP"
     NEW_VOLUME = "NEW_VOLUME"
+    MOVED_VOLUME = "MOVED_VOLUME"
+    RESET = "RESET"
+    INACTIVE = "INACTIVE"
     WRONG_SIZE = "WRONG_SIZE"
     UNREADABLE = "UNREADABLE"
     NO_VOLUME = "NO_VOLUME"
@@ -30,6 +33,7 @@ class Refusal(str, Enum):
     NO_TRANSFORM = "NO_TRANSFORM"
     FROZEN = "FROZEN"
     IMAGE_STALE = "IMAGE_STALE"
+    EXPIRED = "EXPIRED"
 
 
 class StampCheck:

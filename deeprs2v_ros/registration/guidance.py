@@ -1,5 +1,6 @@
 """The whole method over time: from each image that arrives to what may be shown at any moment.
 
+    start      from now on images count; until then it is INACTIVE
     receive    an image arrives: is its stamp one to be believed?
     on_image   its turn has come: register it, judge it, and let the supervisor decide what it changes
     at         what is true now: the state, the correction that is held, and where the organ is predicted to be
@@ -113,8 +114,8 @@ class Moment:
 class Guidance:
     """The live pipeline for ``images`` with a valid area ``mask`` (rows, columns; None: found from them).
 
-    ``background`` runs what nobody waits for: loading a volume, second looks. ``log`` is told, in a line each, what a
-    user should know.
+    It is INACTIVE until it is started; the volume is made ready meanwhile. ``background`` runs what nobody waits for:
+    loading a volume, second looks. ``log`` is told, in a line each, what a user should know.
     """
 
     def __init__(
@@ -130,11 +131,14 @@ class Guidance:
         self._settings, self._clock, self._background, self._log = settings, clock, background, log
         self._shape, self._offset = images.shape, round(1e9 * settings.image_time_offset)
         self._supervisor = Supervisor(settings.trust)
+        self._supervisor.stop()
         self._stamps = StampCheck(round(1e9 * settings.future_tolerance))
         self._freeze = FreezeCheck(settings.frozen_distance, images.centre)
         self._preparation = Preparation(background, images, mask, settings.mask_frames, recipe, self._on_failure)
         self._lock = Lock()
-        self._epoch, self._over = 0, Refusal.NONE  # how often everything started over, and why it did the last time
+        self._epoch, self._over = 0, Refusal.INACTIVE  # how often everything started over, and why it did the last time
+        self._volume = ""
+        self._said, self._because = State.INACTIVE, Refusal.INACTIVE.value  # the state last said; why the next differs
         self._tracker_epoch = 0
         self._usable: int | None = None  # when the last usable image came, on the steady clock
         self._check: Future[None] | None = None
@@ -142,11 +146,45 @@ class Guidance:
 
     # --- What happens ---
 
+    def start(self) -> None:
+        """Begin to register."""
+        with self._lock:
+            self._supervisor.start()
+            self._because = Refusal.NONE.value
+
+    def stop(self) -> None:
+        """Register nothing, and show nothing, until the next `start`."""
+        with self._lock:
+            self._start_over(Refusal.INACTIVE)
+            self._supervisor.stop()
+
+    def reset(self) -> None:
+        """Forget how the organ moved, and begin as with the first image."""
+        with self._lock:
+            self._start_over(Refusal.RESET)
+
+    def clear_fault(self) -> bool:
+        """End a latched fault and begin anew. Whether there was one."""
+        with self._lock:
+            if self._supervisor.state(self._clock.now()) is not State.FAULT:
+                return False
+            self._start_over(Refusal.RESET)
+            self._supervisor.clear_fault()
+            if self._preparation.ready is None:
+                self._preparation.use_volume(self._volume)
+            return True
+
     def on_volume(self, path: str) -> None:
-        """Another volume is to be used from now on."""
+        """Another volume is to be used from now on; none at all if ``path`` is empty."""
         with self._lock:
             self._start_over(Refusal.NEW_VOLUME)
+            self._volume = path
             self._preparation.use_volume(path)
+
+    def on_moved_volume(self) -> None:
+        """Where the volume was acquired, or where the tumour is in it, has been said anew."""
+        with self._lock:
+            self._start_over(Refusal.MOVED_VOLUME)
 
     def on_jump(self) -> None:
         """The clock has jumped back: nothing of before it counts."""
@@ -159,14 +197,20 @@ class Guidance:
         with self._lock:
             if self._stamps.later_than(now):  # a system's clock that was set back, of which nobody tells
                 self._start_over(Refusal.CLOCK_JUMP)
-            return Arrival(stamp, stamp - self._offset, now, self._epoch, self._stamps.judge(stamp, now))
+            inactive = self._supervisor.state(now) is State.INACTIVE
+            refusal = Refusal.INACTIVE if inactive else self._stamps.judge(stamp, now)
+            return Arrival(stamp, stamp - self._offset, now, self._epoch, refusal)
 
     def aside(self, arrival: Arrival, refusal: Refusal | None = None) -> Outcome:
         """An image that is not looked at, because of its stamp or for the reason given."""
         now = self._clock.now()
         with self._lock:
-            verdict = self._supervisor.aside(now, (refusal or arrival.refusal).value)
-            return Outcome(arrival, verdict, now, self._preparation.ready, self._predicted(verdict.state, now))
+            return self._aside(arrival, (refusal or arrival.refusal).value, now)
+
+    def _aside(self, arrival: Arrival, reason: str, now: int) -> Outcome:
+        verdict = self._supervisor.aside(now, reason)
+        self._said = verdict.state
+        return Outcome(arrival, verdict, now, self._preparation.ready, self._predicted(verdict.state, now))
 
     def refuse(self, arrival: Arrival, refusal: Refusal) -> Outcome:
         """An image that cannot be used, for a reason found outside: its pixels cannot be read."""
@@ -221,16 +265,28 @@ class Guidance:
         return outcome if outcome.arrival.epoch == self._epoch else self.aside(outcome.arrival, self._over)
 
     def watch(self) -> Outcome | None:
-        """IMAGE_STALE, once, when no usable image has come for too long on the steady clock. To be called often."""
+        """What has become true although no image said so, once: to be called often.
+
+        IMAGE_STALE when no usable image has come for too long on the steady clock; EXPIRED when what was tracked is too
+        old; otherwise why everything started over.
+        """
         with self._lock:
+            now = self._clock.now()
             patience = round(1e9 * self._settings.image_timeout)
-            if self._usable is None or self._clock.steady() - self._usable <= patience:
+            stale = self._usable is not None and self._clock.steady() - self._usable > patience
+            if stale:
+                self._usable = None
+                self._supervisor.distrust()
+            elif self._supervisor.state(now) in (
+                self._said,
+                State.INITIALISING,
+            ):  # an image is at work, and will say it
                 return None
-            self._usable = None
-            self._supervisor.distrust()
-        self._log(f"no usable images for {self._settings.image_timeout:g} s")
-        now = self._clock.now()
-        return self.aside(Arrival(now, now, now, self._epoch), Refusal.IMAGE_STALE)
+            reason = Refusal.IMAGE_STALE.value if stale else self._because
+            outcome = self._aside(Arrival(now, now, now, self._epoch), reason, now)
+        if stale:
+            self._log(f"no usable images for {self._settings.image_timeout:g} s")
+        return outcome
 
     def fault(self, error: BaseException) -> None:
         """Latch a fault."""
@@ -289,6 +345,8 @@ class Guidance:
             else:
                 covariance = self._preparation.ready.tracker.told_covariance(result)
                 verdict = supervisor.good(arrival.stamp, now, result.motion, covariance)
+                self._because = Refusal.EXPIRED.value
+            self._said = verdict.state
             predicted = self._predicted(verdict.state, now)
             ready = self._preparation.ready
         concluded = None if result is None else now
@@ -315,11 +373,12 @@ class Guidance:
             if outcome.arrival.epoch == self._epoch:
                 tracker.doubt()
                 self._supervisor.distrust(CONTRADICTED)
+                self._because = CONTRADICTED
         self._log(f"{CONTRADICTED}: an image was followed to the wrong place; starting over")
 
     def _start_over(self, reason: Refusal) -> None:
         self._epoch += 1
-        self._over = reason
+        self._over, self._because = reason, reason.value
         self._supervisor.reset()
         self._stamps.reset()
         self._freeze.reset()

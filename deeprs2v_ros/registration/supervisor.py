@@ -90,10 +90,11 @@ class Supervisor:
         self._settings = settings or SupervisorSettings()
         self._timeout = round(1e9 * self._settings.hold_timeout)
         self._fault = ""
+        self._stopped = False
         self.reset()
 
     def reset(self) -> None:
-        """Back to WAITING: a new volume, or a clock that jumped back. A fault stays."""
+        """Back to WAITING: a new volume, or a clock that jumped back. A fault stays, and so does INACTIVE."""
         self._last: _Accepted | None = None
         self._good = 0
         self._initialised = self._doubted = self._over = False
@@ -103,6 +104,8 @@ class Supervisor:
         """The state at the time ``now``."""
         if self._fault:
             return State.FAULT
+        if self._stopped:
+            return State.INACTIVE
         if self._last is None:
             return State.INITIALISING if self._initialised else State.WAITING
         if self._expired(now):
@@ -111,7 +114,7 @@ class Supervisor:
 
     def held(self, now: int) -> Held | None:
         """What may be broadcast at the time ``now``: the last accepted motion, while TRACKING or HOLDING."""
-        if self._fault or self._last is None or self._expired(now):
+        if self._fault or self._stopped or self._last is None or self._expired(now):
             return None
         age = max(now - self._last.stamp, 0) / 1e9
         covariance = self._last.covariance + np.diag((age * _DRIFT) ** 2)
@@ -156,9 +159,23 @@ class Supervisor:
         self._over = True
         self._why = why
 
+    def stop(self) -> None:
+        """INACTIVE from now on, until `start`; nothing of before counts any more."""
+        self.reset()
+        self._stopped = True
+
+    def start(self) -> None:
+        """WAITING, if it was INACTIVE."""
+        self._stopped = False
+
     def fault(self, reason: str) -> None:
-        """Latch a fault; only a restart clears it."""
+        """Latch a fault: only `clear_fault` ends it."""
         self._fault = reason
+
+    def clear_fault(self) -> None:
+        """Start anew after a fault, as far as the operator can tell it is over."""
+        self.reset()
+        self._fault = ""
 
     def _verdict(self, now: int, reason: str, accepted: bool) -> Verdict:
         age = None if self._last is None else max(now - self._last.stamp, 0) / 1e9

@@ -83,6 +83,7 @@ class Player:
         self._guidance = Guidance(
             images, mask, recipe, settings, Clock(lambda: clock.now, lambda: clock.steady), AtOnce(), log
         )
+        self._guidance.start()
         self._about_centre = seen_from(images.centre)
         self._waiting: deque[_Waiting] = deque()
         self._count = 0

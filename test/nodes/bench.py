@@ -66,6 +66,8 @@ class Bench:
             lambda: self._image.get_subscription_count() == 1 and self._broadcaster.pub_tf.get_subscription_count() == 2
         )
         self.until(lambda: self.node.count_subscribers("registration/status") == 1)
+        self.until(lambda: self.statuses and self.statuses[-1].state == RegistrationStatus.WAITING)
+        self.statuses.clear()
 
     def _on_transforms(self, message):
         for each in message.transforms:

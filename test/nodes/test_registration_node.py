@@ -248,7 +248,7 @@ def test_clock_jumps_back_and_it_starts_over(bench):
     earlier = bench.now() - 3600 * SECOND
     assert bench.show(earlier).reason == "OUT_OF_ORDER"
     bench.node._guidance.on_jump()
-    bench.node._buffer.clear()
+    bench.node._plane.buffer.clear()
     status = bench.show(earlier + SECOND)
     # The clock itself has not jumped here, so what was registered is an hour old.
     assert (status.state, status.reason) == (Status.INITIALISING, "LATE") and status.iterations > 0

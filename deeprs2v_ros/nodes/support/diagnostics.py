@@ -1,37 +1,107 @@
-"""What the encoders' node says of itself on /diagnostics."""
+"""What every node says of itself on /diagnostics, once a second: that it lives, what comes in, and what is wrong."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
 
-from builtin_interfaces.msg import Time as Stamp
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from deeprs2v_ros.nodes.support import qos
+
+PERIOD = 1.0  # s
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+_PAGE_MB = 4096 / 1e6
 
 
-class EncoderReport:
-    """A status with the number of samples published and all faults by kind, since the start.
+class Tally:
+    """How one kind of thing comes in: how often, when last, what was refused and why, how long it took.
 
-    ERROR for a latched fault, WARN while there is trouble and when a fault was counted since the last report, else OK.
+    Counted by one thread and read by another; nothing is lost but the sharpness of a figure.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._reported = 0
+    def __init__(self) -> None:
+        self.good = 0
+        self.refused: Counter[str] = Counter()
+        self._last: float | None = None
+        self._latencies: deque[float] = deque(maxlen=100)
+        self._reported = (monotonic(), 0)
 
-    def message(
-        self, stamp: Stamp, published: int, faults: Counter[str], trouble: str, latched: str
-    ) -> DiagnosticArray:
-        """The message; ``trouble`` and ``latched`` say what is wrong, and are empty otherwise."""
-        new = faults.total() - self._reported
-        self._reported = faults.total()
-        if latched:
-            level, text = DiagnosticStatus.ERROR, latched
-        elif trouble or new:
-            level, text = DiagnosticStatus.WARN, trouble or f"{new} new faults"
-        else:
-            level, text = DiagnosticStatus.OK, "all samples published"
-        values = [KeyValue(key=key, value=str(count)) for key, count in {"published": published, **faults}.items()]
-        status = DiagnosticStatus(level=level, name=self._name, message=text, values=values)
+    def count(self, latency: float | None = None) -> None:
+        """One more that is good, ``latency`` s after it was made."""
+        self.good += 1
+        self._last = monotonic()
+        if latency is not None:
+            self._latencies.append(latency)
+
+    def refuse(self, reason: str) -> None:
+        """One more that is not."""
+        self.refused[reason] += 1
+
+    def silence(self) -> float | None:
+        """Seconds since the last good one, on the steady clock; None if there was none yet."""
+        return None if self._last is None else monotonic() - self._last
+
+    def values(self, things: str) -> dict[str, str]:
+        """All of it in words, and the rate since this was last asked for."""
+        now = monotonic()
+        then, good = self._reported
+        self._reported = (now, self.good)
+        silence, latencies = self.silence(), list(self._latencies)
+        values = {
+            f"{things} per second": f"{(self.good - good) / max(now - then, 1e-3):.1f}",
+            f"good {things}": str(self.good),
+            f"seconds since the last of the good {things}": "never" if silence is None else f"{silence:.2f}",
+        }
+        if latencies:
+            values["latency, median of the last 100 (ms)"] = f"{1e3 * float(np.median(latencies)):.0f}"
+        refused = sorted(self.refused.copy().items())
+        return values | {f"{things} refused, {reason}": str(count) for reason, count in refused}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a node is: a level of DiagnosticStatus, a line that says why, and figures."""
+
+    level: bytes = OK
+    message: str = "all is well"
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Diagnostics:
+    """Publishes the ``condition`` of a node every second of the steady clock, so also while a recording is paused."""
+
+    def __init__(self, node: Node, condition: Callable[[], Condition]) -> None:
+        self._node, self._condition = node, condition
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self._timer = node.create_timer(PERIOD, self.report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def report(self) -> None:
+        """Publish it now."""
+        condition = self._condition()
+        values = {**condition.values, "memory of the process (MB)": f"{_resident():.0f}"}
+        status = DiagnosticStatus(
+            level=condition.level,
+            name=self._node.get_fully_qualified_name(),
+            message=condition.message,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
         message = DiagnosticArray(status=[status])
-        message.header.stamp = stamp
-        return message
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)
+
+
+def _resident() -> float:
+    """Memory of this process in MB that is in use now; NaN where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_MB
+    except OSError:
+        return float("nan")

@@ -38,6 +38,11 @@ def at_acquisition(volume: Volume, tumour: Array, radius: float) -> MarkerArray:
     return MarkerArray(markers=[sphere, box])
 
 
+def nothing() -> MarkerArray:
+    """Takes away what was shown before."""
+    return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
+
+
 def tumour_now(place: Array, radius: float, held: bool, stamp: Stamp) -> MarkerArray:
     """A sphere about the tumour's ``place`` (3,) in base_link, mm, that goes away by itself; amber while ``held``."""
     sphere = _sphere(BASE, "tumor now", place, radius, HELD if held else NOW)

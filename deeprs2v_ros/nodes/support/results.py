@@ -12,26 +12,33 @@ from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_messages
+from deeprs2v_ros.nodes.support.diagnostics import Tally
 from deeprs2v_ros.nodes.support.parameters import digest
 from deeprs2v_ros.nodes.support.pictures import Pictures
 from deeprs2v_ros.nodes.support.status import status_message
 from deeprs2v_ros.nodes.support.transforms import Broadcaster
-from deeprs2v_ros.registration.guidance import Moment, Outcome
-from deeprs2v_ros.registration.supervisor import State
+from deeprs2v_ros.registration.guidance import Arrival, Moment, Outcome
+from deeprs2v_ros.registration.supervisor import State, Verdict
 
 
 class Results:
-    """Says of one image after the other what became of it. Made after all parameters of the ``node`` are declared."""
+    """Says of one image after the other what became of it. Made after all parameters of the ``node`` are declared.
+
+    ``said`` is the state that was last said, and why; ``tally`` counts images.
+    """
 
     def __init__(self, node: Node, images: ImageGeometry, buffer: Buffer) -> None:
-        self._clock, self._centre = node.get_clock(), images.centre
+        self._clock, self._logger, self._centre = node.get_clock(), node.get_logger(), images.centre
         self._pictures = Pictures(node, images.pixel_size, buffer)
         self._broadcaster = Broadcaster(node)
         self._status = node.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
         self._configuration = f"parameters {digest(node)}"
+        self.said = (State.UNCONFIGURED, "")
+        self._logged = State.UNCONFIGURED
+        self.tally = Tally()
 
     def announce(self, outcome: Outcome) -> None:
-        """Broadcast what may be believed, say so, then show it."""
+        """Broadcast what may be believed, then say so."""
         verdict = outcome.verdict
         looked_at = outcome.image is not None and (verdict.accepted or verdict.state is State.HOLDING)
         if looked_at and verdict.held is not None:
@@ -39,12 +46,38 @@ class Results:
         message = status_message(outcome, self._centre, self._configuration)
         message.latency_published = (self._clock.now().nanoseconds - outcome.arrival.stamp) / 1e9
         self._status.publish(message)
+        if verdict.accepted:
+            self.tally.count(message.latency_published)
+        else:
+            self.tally.refuse(verdict.reason)
+        self._log(verdict)
+
+    def say(self, state: State, now: int, stamp: int | None = None) -> None:
+        """Say that there is no pipeline, of an image with ``stamp`` or of nothing; ``now`` and ``stamp`` in ns."""
+        stamp = now if stamp is None else stamp
+        verdict = Verdict(state, False, state.name, None, None)
+        self.announce(Outcome(Arrival(stamp, stamp, now, 0), verdict, now, None))
+
+    def show(self, outcome: Outcome) -> None:
+        """Make pictures of it, for those who look."""
         self._pictures.publish(outcome)
 
     def predict(self, moment: Moment, time: int) -> None:
         """Broadcast where the organ is at ``time`` (ns), if that is known."""
         if moment.predicted is not None:
             self._broadcast(PREDICTED, moment.predicted.motion, time)
+
+    def _log(self, verdict: Verdict) -> None:
+        """Log changes of state but HOLDING, which ends by itself, one way or the other, in half a second."""
+        state, self.said = verdict.state, (verdict.state, verdict.reason)
+        if state in (self._logged, State.HOLDING):
+            return
+        line = f"{self._logged.name} -> {state.name}" + (f", {verdict.reason}" if verdict.reason else "")
+        self._logged = state
+        if state in (State.LOST, State.FAULT):
+            self._logger.warning(line)
+        else:
+            self._logger.info(line)
 
     def _broadcast(self, child: str, motion: Array, time: int) -> None:
         place = LinkTransform(VOLUME, child, inverse(motion))

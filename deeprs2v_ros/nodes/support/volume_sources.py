@@ -23,10 +23,14 @@ TILT_DEG, TRANSLATION_MM = 60.0, 30.0
 SWEEP_RATE = 20.0  # frames per second
 
 
+def default_folder() -> Path:
+    """Where volumes are that were made here."""
+    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "deeprs2v_ros"
+
+
 def output_path(path: str) -> Path:
     """Where to write a volume; ``path`` may be empty. Raises InputError when its folder cannot be made."""
-    home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
-    chosen = Path(path) if path else home / "deeprs2v_ros" / "volume.mha"
+    chosen = Path(path) if path else default_folder() / "volume.mha"
     try:
         chosen.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
