@@ -10,7 +10,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
-from tf2_ros import TransformBroadcaster
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.frames import CORRECTED, IMAGE, VOLUME
@@ -66,7 +66,8 @@ class Bench:
             lambda: self._image.get_subscription_count() == 1 and self._broadcaster.pub_tf.get_subscription_count() == 2
         )
         self.until(lambda: self.node.count_subscribers("registration/status") == 1)
-        self.until(lambda: self.statuses and self.statuses[-1].state == RegistrationStatus.WAITING)
+        if self.node.active:
+            self.until(lambda: self.statuses and self.statuses[-1].state == RegistrationStatus.WAITING)
         self.statuses.clear()
 
     def _on_transforms(self, message):
@@ -107,6 +108,10 @@ class Bench:
         if status.accepted:
             self.until(lambda: self.corrections and self.corrections[-1][0] == stamp)
         return status
+
+    def send_fixed(self, place):
+        """What is said once: a new broadcaster each time, as one ignores what it has said before."""
+        StaticTransformBroadcaster(self.hand).sendTransform(transform_messages([place], stamp_message(self.now())))
 
     def send_image(self, stamp, picture=None):
         """One image without its pose; its status is not awaited."""

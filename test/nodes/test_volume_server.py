@@ -5,6 +5,7 @@ import pytest
 import rclpy
 from bench import VOLUME_IMAGE, overrides
 from cv_bridge import CvBridge
+from geometry_msgs.msg import Point, Quaternion, Transform, Vector3
 from phantoms import phantom
 from rclpy.parameter import Parameter
 from rclpy.time import Time
@@ -12,14 +13,16 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from tf2_ros import Buffer, TransformListener
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, rigid
 from deeprs2v_ros.imaging.volume import write_volume
+from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import transform_from_message
 from deeprs2v_ros.nodes.volume_server import VolumeServer
+from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
 
 TURN = Rotation.from_euler("xyz", [30, 10, -70], degrees=True)
 PLACE = {
@@ -130,15 +133,125 @@ def test_corrupt_volume_while_running_is_refused_and_the_old_one_stays(served, p
     assert server.get_parameter("volume").value == str(path)
 
 
+def ask(spin_until, server, client, kind, name, **request):
+    """A service's answer."""
+    service = client.node.create_client(kind, name)
+    spin_until(service.service_is_ready, server, client.node)
+    answer = service.call_async(kind.Request(**request))
+    spin_until(answer.done, server, client.node)
+    return answer.result()
+
+
+def test_a_volume_is_loaded_with_its_place(served, spin_until, tmp_path):
+    server, client = served
+    other = tmp_path / "other.mha"
+    write_volume(other, phantom("texture", seed=1))
+    place = Transform(translation=Vector3(x=0.1), rotation=Quaternion(z=1.0, w=0.0))
+    answer = ask(spin_until, server, client, LoadVolume, "volume/load", path=str(other), base_from_volume=[place])
+    assert answer.success, answer.message
+    spin_until(lambda: len(client.heard["volume/file"]) > 1, server, client.node)
+    assert client.heard["volume/file"][-1].data == str(other)
+    expected = rigid(np.diag([-1.0, -1.0, 1.0]), (100.0, 0.0, 0.0))
+    spin_until(lambda: np.allclose(client.place("base_link", "us_volume"), expected), server, client.node)
+    assert server.get_parameter("volume").value == str(other)
+
+
+def test_new_content_at_the_same_path_is_served_again(served, spin_until, path):
+    server, client = served
+    write_volume(path, phantom("texture", seed=1))
+    assert ask(spin_until, server, client, LoadVolume, "volume/load", path=str(path)).success
+    spin_until(lambda: len(client.heard["volume/file"]) > 1, server, client.node)
+    (result,) = server.set_parameters([Parameter("volume", value=str(path))])  # now it is the same
+    assert result.successful
+    assert len(client.heard["volume/file"]) == 2
+
+
+def test_only_volumes_in_the_configured_folders_are_loaded(served, spin_until, tmp_path_factory, tmp_path):
+    server, client = served
+    outside = tmp_path_factory.mktemp("outside") / "volume.mha"
+    write_volume(outside, VOLUME_IMAGE)
+    link = tmp_path / "link.mha"
+    link.symlink_to(outside)
+    for each in (outside, link, tmp_path / ".." / outside.parent.name / outside.name):
+        answer = ask(spin_until, server, client, LoadVolume, "volume/load", path=str(each))
+        assert not answer.success and "volume_folders" in answer.message
+    (result,) = server.set_parameters([Parameter("volume", value=str(outside))])
+    assert not result.successful
+    assert len(client.heard["volume/file"]) == 1
+
+
+def test_a_corrupt_volume_is_not_loaded_and_the_old_one_stays(served, spin_until, path, tmp_path):
+    server, client = served
+    broken = tmp_path / "broken.mha"
+    broken.write_bytes(path.read_bytes()[:4000])
+    answer = ask(spin_until, server, client, LoadVolume, "volume/load", path=str(broken))
+    assert not answer.success and "broken.mha" in answer.message
+    assert server.get_parameter("volume").value == str(path) and len(client.heard["volume/file"]) == 1
+
+
+def test_tumour_and_mri_are_set(served, spin_until):
+    server, client = served
+    assert ask(spin_until, server, client, SetTumor, "volume/set_tumor", position=Point(x=0.02, z=0.01)).success
+    place = Transform(translation=Vector3(y=0.03))
+    assert ask(spin_until, server, client, SetMri, "volume/set_mri", volume_from_mri=place).success
+
+    def there():
+        tumour, mri = (client.place("us_volume_corrected", frame)[:3, 3] for frame in ("tumor", "mri"))
+        return np.allclose(tumour, [20.0, 0.0, 10.0]) and np.allclose(mri, [0.0, 30.0, 0.0])
+
+    spin_until(there, server, client.node)
+    nowhere = ask(spin_until, server, client, SetTumor, "volume/set_tumor", position=Point(x=float("nan")))
+    assert not nowhere.success and "tumor.position" in nowhere.message
+
+
+def test_nothing_changes_while_the_registration_tracks(served, spin_until, path):
+    server, client = served
+    status = client.node.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
+    spin_until(lambda: status.get_subscription_count() == 1, server, client.node)
+    for state, allowed in ((RegistrationStatus.TRACKING, False), (RegistrationStatus.LOST, True)):
+        status.publish(RegistrationStatus(state=state))
+        spin_until(lambda state=state: server._registration == state, server, client.node)
+        answer = ask(spin_until, server, client, SetTumor, "volume/set_tumor", position=Point())
+        assert answer.success is allowed
+        (result,) = server.set_parameters([Parameter("volume", value=str(path))])
+        assert result.successful is allowed
+    assert "registration/stop" in ask_while_tracking(spin_until, server, client, status)
+
+
+def ask_while_tracking(spin_until, server, client, status):
+    """What it says then."""
+    status.publish(RegistrationStatus(state=RegistrationStatus.TRACKING))
+    spin_until(lambda: server._registration == RegistrationStatus.TRACKING, server, client.node)
+    return ask(spin_until, server, client, LoadVolume, "volume/load", path="any").message
+
+
+def test_without_a_volume_it_waits_for_one(ros, keep, spin_until, path):
+    values = {"volume_folders": str(path.parent)}
+    server = keep(VolumeServer(context=ros, parameter_overrides=overrides(values)))
+    client = Client(ros, keep)
+    assert ask(spin_until, server, client, LoadVolume, "volume/load", path=str(path)).success
+    spin_until(lambda: client.heard["volume/markers"], server, client.node)
+    assert client.heard["volume/file"][-1].data == str(path)
+
+
+def test_a_server_that_is_stopped_withdraws_its_volume(served, spin_until):
+    server, client = served
+    server.trigger_deactivate()
+    spin_until(lambda: client.heard["volume/file"][-1].data == "", server, client.node)
+    spin_until(lambda: client.heard["volume/markers"][-1].markers[0].action == Marker.DELETEALL, server, client.node)
+    server.trigger_activate()
+    spin_until(lambda: client.heard["volume/file"][-1].data != "", server, client.node)
+
+
 @pytest.mark.parametrize(
     ("parameters", "fault"),
     [
-        ({"volume": ""}, "volume: is empty"),
         ({"volume": "/nowhere.mha"}, "nowhere.mha"),
         ({"base_from_volume.xyzw": [0.0, 0.0, 0.0, 2.0]}, "base_from_volume"),
         ({"tumor.position": [1.0]}, "tumor.position"),
         ({"tumor.radius": 0.0}, "tumor.radius"),
         ({"source": "scene"}, "scene.kind is not simulated"),
+        ({"source": "sequence"}, "sequence: is empty"),
     ],
 )
 def test_parameters_that_cannot_be_met_are_refused(ros, path, tmp_path, parameters, fault):
