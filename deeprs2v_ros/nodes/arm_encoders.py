@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
@@ -15,13 +13,13 @@ from deeprs2v_ros.arm.sources import Sample
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import joint_state, stamp_message
-from deeprs2v_ros.nodes.support.diagnostics import EncoderReport
+from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics
 from deeprs2v_ros.nodes.support.encoder_sources import declare_encoders
+from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.parameters import declare_positive
 from deeprs2v_ros.nodes.support.running import run
 
 PERIOD_OF_WARNINGS = 2.0  # s
-PERIOD_OF_DIAGNOSTICS = 1.0  # s
 
 
 class ArmEncoders(Node):
@@ -39,13 +37,12 @@ class ArmEncoders(Node):
         self.rejected = Counter(dict.fromkeys(FAULTS, 0))
         self._in_a_row = 0
         self._fault = self._trouble = ""
-        self._report = EncoderReport(self.get_fully_qualified_name())
+        self._reported = 0
         self._stream = EncoderStream(self._arm.encoders)
         self._publisher = self.create_publisher(JointState, "joint_states", qos.JOINTS)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._jump = on_jump_back(self, self._reset)
         self._timer = self.create_timer(self.source.period, self._tick)
-        self._slow_timer = self.create_timer(PERIOD_OF_DIAGNOSTICS, self._diagnose)
+        self._diagnostics = Diagnostics(self, self._condition)
 
     def destroy_node(self) -> None:
         """Close the source as well."""
@@ -91,12 +88,17 @@ class ArmEncoders(Node):
             self._fault = f"FAULT: {self._in_a_row} samples rejected in a row, the last one: {error}"
             self.get_logger().error(self._fault)
 
-    def _diagnose(self) -> None:
+    def _condition(self) -> Condition:
+        """ERROR for a latched fault, WARN while there is trouble or if a sample was refused since the last report."""
         faults = self.rejected.copy()
         faults.update(self.source.faults)
-        stamp = self.get_clock().now().to_msg()
-        report = self._report.message(stamp, self.published, faults, self.source.trouble, self._fault)
-        self._diagnostics.publish(report)
+        new, self._reported = faults.total() - self._reported, faults.total()
+        values = {"published": self.published, **faults}
+        if self._fault:
+            return Condition(ERROR, self._fault, values)
+        if self.source.trouble or new:
+            return Condition(WARN, self.source.trouble or f"{new} new faults", values)
+        return Condition(OK, "all samples published", values)
 
 
 def main() -> int:
@@ -105,4 +107,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

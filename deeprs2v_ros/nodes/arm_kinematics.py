@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from deeprs2v_ros.nodes.support.conversions import (
     transform_messages,
     uncertain_pose_message,
 )
+from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.pace import Pace
 from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
 from deeprs2v_ros.nodes.support.running import run
@@ -87,4 +87,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,6 +21,7 @@ from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import image_from_message, nanoseconds
 from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics
+from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.mailbox import Mailbox
 from deeprs2v_ros.nodes.support.managed import ManagedNode
 from deeprs2v_ros.nodes.support.parameters import declare
@@ -251,4 +251,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
 from functools import partial
 from time import monotonic
@@ -22,6 +21,8 @@ from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import METRES, nanoseconds, point_message, transform_from_message
+from deeprs2v_ros.nodes.support.diagnostics import OK, WARN, Condition, Diagnostics, Tally
+from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.markers import tumour_now
 from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
 from deeprs2v_ros.nodes.support.running import run
@@ -73,10 +74,13 @@ class TargetMonitor(Node):
             RegistrationStatus, "registration/status", self._on_status, qos.STATUS
         )
         self._timer = self.create_timer(1.0 / RATE, self._ask)
+        self._statuses, self._predictions = Tally(), Tally()
+        self._diagnostics = Diagnostics(self, self._condition)
         self._jump = on_jump_back(self, self._waiting.clear)
 
     def _on_status(self, status: RegistrationStatus) -> None:
         self._state, self._until = status.state, monotonic() + OUT_OF_DATE
+        self._statuses.count()
         if status.state != RegistrationStatus.TRACKING or not status.accepted:
             return
         clock_type = self.get_clock().clock_type
@@ -92,9 +96,19 @@ class TargetMonitor(Node):
             self._publish(self._now, TUMOR, latest, now)
         self._asked += 1
         predicted = self._publish(self._predicted, TUMOR_PREDICTED, latest, now, STALE)
+        if predicted is not None:
+            self._predictions.count()
         if predicted is not None and self._asked % EVERY == 0:
             held = self._state == RegistrationStatus.HOLDING
             self._markers.publish(tumour_now(predicted, self._radius, held, now.to_msg()))
+
+    def _condition(self) -> Condition:
+        values = {**self._statuses.values("statuses"), **self._predictions.values("predictions of the tumour")}
+        if monotonic() >= self._until:
+            return Condition(WARN, "the registration says nothing", values)
+        if (self._predictions.silence() or 0.0) > 1.0 and self._state in SHOWN:
+            return Condition(WARN, "no prediction of the tumour", values)
+        return Condition(OK, "asks where the tumour is", values)
 
     def _publish_what_is_there(self) -> None:
         while self._waiting:
@@ -124,4 +138,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from threading import Event, Thread
 from typing import Any
 
@@ -21,6 +20,7 @@ from deeprs2v_ros.nodes.support.conversions import (
     stamp_message,
     transform_messages,
 )
+from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.image_sources import Frame, SceneSource, SequenceSource, VideoSource
 from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path
 from deeprs2v_ros.nodes.support.running import run
@@ -113,4 +113,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,7 @@ from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
 from deeprs2v_ros.nodes.support.diagnostics import OK, WARN, Condition, Diagnostics
+from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.managed import ManagedNode
 from deeprs2v_ros.nodes.support.markers import at_acquisition, nothing
 from deeprs2v_ros.nodes.support.overlay import three_slices
@@ -279,4 +279,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -12,9 +12,10 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from deeprs2v_ros.nodes.support.ending import Asked, Ending, leave_at_once_on_signals
+from deeprs2v_ros.nodes.support.ending import Asked, Ending, leave, leave_at_once_on_signals
 
 if TYPE_CHECKING:
     from deeprs2v_ros.nodes.composed.composition import Composition
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 NODES = {
     "arm_encoders": "ArmEncoders",
     "arm_kinematics": "ArmKinematics",
+    "health": "Health",
     "registration": "RegistrationNode",
     "target_monitor": "TargetMonitor",
     "ultrasound_source": "UltrasoundSource",
@@ -49,7 +51,7 @@ def main() -> int:
         ending = Ending()
         with Composition(sys.argv) as nodes, ending.interruptible():
             for name in names:
-                _add(nodes, name)
+                _add(nodes, name, names)
             while not ending.asked:
                 nodes.check()
                 time.sleep(_PERIOD)
@@ -70,10 +72,15 @@ def _chosen(arguments: Sequence[str]) -> list[str]:
     return [name for name in NODES if name not in without]
 
 
-def _add(nodes: Composition, name: str) -> None:
+def _add(nodes: Composition, name: str, names: Sequence[str]) -> None:
+    from rclpy.parameter import Parameter
+
     node_class = getattr(importlib.import_module(f"deeprs2v_ros.nodes.{name}"), NODES[name])
+    if name == "health":  # which looks after the others, as far as they are there
+        watched = Parameter("nodes", value=[each for each in names if each != name])
+        node_class = partial(node_class, parameter_overrides=[watched])
     nodes.add(node_class, slow=name in SLOW, services=name in SLOW)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,0 +1,83 @@
+"""Node health: whether all nodes of the cart live, and the worst of what they say of themselves."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.diagnostics import PERIOD
+from deeprs2v_ros.nodes.support.ending import leave
+from deeprs2v_ros.nodes.support.parameters import declare
+from deeprs2v_ros.nodes.support.running import run
+
+NODES = ["arm_encoders", "arm_kinematics", "registration", "target_monitor", "ultrasound_source", "volume_server"]
+
+SILENT = 3.0
+"""Seconds after which a node that says nothing of itself any more counts as dead: they do so every second."""
+
+STARTING = 60.0
+"""Seconds that a node has to be heard of at all: one may be acquiring a volume."""
+
+
+class Health(Node):
+    """Sums up ``/diagnostics`` of the nodes of its own namespace on ``health``, once a second.
+
+    A node that has said nothing for `SILENT` seconds is STALE, since nothing it said holds any more, and that is worse
+    than anything that a node can say.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Options are those of rclpy's Node."""
+        super().__init__("health", **options)
+        self._expected: list[str] = declare(self, "nodes", NODES, "Names of the nodes that have to live")
+        self._heard: dict[str, tuple[DiagnosticStatus, float]] = {}
+        self._since = monotonic()
+        self._last = b""
+        self._publisher = self.create_publisher(DiagnosticStatus, "health", qos.STATUS)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.STATUS)
+        self.create_timer(PERIOD, self._sum_up, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        prefix = f"{self.get_namespace().rstrip('/')}/"
+        for status in message.status:
+            name = status.name.removeprefix(prefix)
+            if name in self._expected:
+                self._heard[name] = (status, monotonic())
+
+    def _sum_up(self) -> None:
+        now = monotonic()
+        said = {name: self._condition(name, now) for name in self._expected}
+        worst = max((level for level, _ in said.values()), default=DiagnosticStatus.OK)
+        wrong = [f"{name}: {text}" for name, (level, text) in said.items() if level != DiagnosticStatus.OK]
+        summary = DiagnosticStatus(
+            level=worst,
+            name=self.get_fully_qualified_name(),
+            message="; ".join(wrong) or "all is well",
+            values=[KeyValue(key=name, value=text) for name, (_, text) in said.items()],
+        )
+        self._publisher.publish(summary)
+        if worst != self._last and DiagnosticStatus.STALE in (worst, self._last):
+            (self.get_logger().error if worst == DiagnosticStatus.STALE else self.get_logger().info)(summary.message)
+        self._last = worst
+
+    def _condition(self, name: str, now: float) -> tuple[bytes, str]:
+        status, since = self._heard.get(name, (None, self._since))
+        if now - since > (STARTING if status is None else SILENT):
+            return DiagnosticStatus.STALE, f"silent for {now - since:.0f} s"
+        if status is None:
+            return DiagnosticStatus.WARN, "not heard of yet"
+        return status.level, status.message
+
+
+def main() -> int:
+    """Run the node."""
+    return run(Health)
+
+
+if __name__ == "__main__":
+    leave(main())
