@@ -243,11 +243,9 @@ class Guidance:
         if tracked is None:
             return self._conclude(arrival, Refusal.NO_TRANSFORM, image)
         located = self._clock.now()
-        frozen = self._first_look(arrival, image, tracked, ready.tracker)
-        if frozen is None:
-            return self._conclude(arrival, self._over, image, tracked, located)
-        if frozen is not Freeze.NONE:
-            return self._conclude(arrival, Refusal.FROZEN, image, tracked, located, still=frozen is Freeze.STILL)
+        refusal, still = self._first_look(arrival, image, tracked, ready.tracker)
+        if refusal:
+            return self._conclude(arrival, refusal, image, tracked, located, still=still)
         if arm is not None and not is_covariance(arm):
             self._log("the arm's covariance is none, and does not count")
             arm = None
@@ -290,7 +288,9 @@ class Guidance:
 
     def fault(self, error: BaseException) -> None:
         """Latch a fault."""
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        self._fault(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+    def _fault(self, reason: str) -> None:
         self._log(f"FAULT: {reason}")
         self._supervisor.fault(reason)
 
@@ -311,16 +311,17 @@ class Guidance:
 
     def _first_look(
         self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, tracker: Tracker
-    ) -> Freeze | None:
-        """Begin with an image: whether it is a new picture at all. None if everything has started over since."""
+    ) -> tuple[Refusal, bool]:
+        """Begin with an image: why it is not to be registered, if so, and whether only because all stands still."""
         with self._lock:
             if arrival.epoch != self._epoch:
-                return None
+                return self._over, False
             if self._tracker_epoch != self._epoch:  # only here is nobody at work with it
                 tracker.reset()
                 self._tracker_epoch = self._epoch
             self._supervisor.initialise()
-            return self._freeze.judge(image, tracked)
+            frozen = self._freeze.judge(image, tracked)
+            return (Refusal.NONE if frozen is Freeze.NONE else Refusal.FROZEN), frozen is Freeze.STILL
 
     def _conclude(
         self,
@@ -345,6 +346,8 @@ class Guidance:
             else:
                 covariance = self._preparation.ready.tracker.told_covariance(result)
                 verdict = supervisor.good(arrival.stamp, now, result.motion, covariance)
+                if verdict.accepted:
+                    self._preparation.ready.tracker.trust(result.motion)
                 self._because = Refusal.EXPIRED.value
             self._said = verdict.state
             predicted = self._predicted(verdict.state, now)

@@ -99,9 +99,11 @@ class OrganMotion:
     """Degrees about each."""
     memory: float = 1.0
     """Seconds after which where the organ was says little of where it is: a quarter of a breath."""
+    range: float = 50.0
+    """mm beyond which two places of the organ are not plausible: an encoder has slipped, or the patient moved."""
 
     def __post_init__(self) -> None:
-        for name, most in (("translation", 100.0), ("rotation", 90.0), ("memory", 60.0)):
+        for name, most in (("translation", 100.0), ("rotation", 90.0), ("memory", 60.0), ("range", 1000.0)):
             check_between(f"organ.{name}", getattr(self, name), 0.0, most)
 
 

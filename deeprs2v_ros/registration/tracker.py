@@ -143,6 +143,8 @@ class Tracker:
         registration = self._follow(frame, tracked, expected) if self._fresh(time) else None
         if registration is None or not self._as_usual(registration):
             registration = self._search(frame, tracked, self._doubtful(tracked, arm), time, began)
+        if registration.accepted and not self._plausible(registration):
+            registration = replace(registration, reason=Reason.IMPLAUSIBLE_JUMP)
         if self.temporal:
             self._remember(registration, time)
         return replace(registration, runtime=perf_counter() - began)
@@ -173,6 +175,10 @@ class Tracker:
         least = (1.0 + self.settings.gate.minimum_margin) * evaluate(tasks[-1], found.registered).score
         return bool(apart and better.score > least)
 
+    def trust(self, motion: Array) -> None:
+        """The organ was at C ``motion`` (4, 4), beyond doubt: from there it cannot get farther than its range."""
+        self._trusted = motion
+
     def doubt(self) -> None:
         """Where the organ was found lately is wrong: search the next frame as if nothing were known."""
         self._in_doubt = True
@@ -180,6 +186,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget the organ's motion, and how the patient breathes."""
         self._forget()
+        self._trusted: Array | None = None
         with self._lock:
             self._predictor.reset()
 
@@ -241,6 +248,16 @@ class Tracker:
         """Whether a followed frame leaves no doubt."""
         signals = found.signals
         return found.accepted and signals.lncc > self._usual - UNLIKE and signals.surprise < SURPRISING
+
+    def _plausible(self, found: Registration) -> bool:
+        """Whether the organ can be there, if it was where it was trusted to be.
+
+        If it cannot, an encoder has slipped: the arm says that the probe is elsewhere, and what is seen with it would
+        be shown elsewhere on the cart.
+        """
+        if self._trusted is None:
+            return True
+        return distance(found.motion, self._trusted, self.middle) <= self.settings.organ.range
 
     def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
         """Search around the prior; if that fails, where a network says as well; if the organ is lost, far and wide."""

@@ -43,7 +43,7 @@ class Bench:
     """``statuses`` and ``corrections`` (stamp, volume_from_corrected) are what the node under test published."""
 
     def __init__(self, context, keep, spin_until, folder, parameters):
-        self._spin_until, self._folder = spin_until, folder
+        self._spin_until, self._folder, self._context, self._keep = spin_until, folder, context, keep
         self.volume_path, mask_path = folder / "volume.mha", folder / "mask.png"
         write_volume(self.volume_path, VOLUME_IMAGE)
         cv2.imwrite(str(mask_path), 255 * fan().astype(np.uint8))
@@ -54,7 +54,8 @@ class Bench:
             "mask": str(mask_path),
             "method": "lncc",
         }
-        self.node = keep(RegistrationNode(context=context, parameter_overrides=overrides(values | parameters)))
+        self._parameters = overrides(values | parameters)
+        self.node = keep(RegistrationNode(context=context, parameter_overrides=self._parameters))
         self.hand = keep(rclpy.create_node("hand", context=context))
         self.statuses, self.corrections, self._images = [], [], 0
         self._volume = self.hand.create_publisher(String, "volume/file", qos.LATCHED)
@@ -116,6 +117,19 @@ class Bench:
     def send_image(self, stamp, picture=None):
         """One image without its pose; its status is not awaited."""
         self._image.publish(self.message(stamp, picture))
+
+    def publish(self, message):
+        """Any message as an image."""
+        self._image.publish(message)
+
+    def restart(self):
+        """Kill the node under test, and start it again."""
+        self.node.destroy_node()
+        self.node = self._keep(RegistrationNode(context=self._context, parameter_overrides=self._parameters))
+        self.until(
+            lambda: self._image.get_subscription_count() == 1 and self._broadcaster.pub_tf.get_subscription_count() == 2
+        )
+        self.until(lambda: self.statuses[-1].state == RegistrationStatus.WAITING)
 
     def show_until(self, condition, **options):
         """Images until a status meets a condition; fails after a minute."""
