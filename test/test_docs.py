@@ -16,8 +16,8 @@ from deeprs2v_ros.parameters.file import read_parameters
 SOURCE = Path(__file__).resolve().parents[1]
 DOCS = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 PAGES = [*DOCS, SOURCE / "CONTRIBUTING.md"]
-FOLDERS = "benchmarks cmake config deeprs2v_ros docs launch msg rviz scripts test underlay urdf"
-SUFFIXES = (".py", ".md", ".msg", ".yaml", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
+FOLDERS = "benchmarks cmake config deeprs2v_ros docs launch msg rviz scripts srv test underlay urdf"
+SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
 NODES = ("arm_encoders", "arm_kinematics", "ultrasound_source", "volume_server", "registration", "target_monitor")
 
 FOREIGN = {"dialout", "m00", "m23"}
