@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deeprs2v_ros.nodes.support.ending import Asked, Ending, leave_at_once_on_signals
+from deeprs2v_ros.parameters.layout import check_one_parent
 
 if TYPE_CHECKING:
     from deeprs2v_ros.nodes.composed.composition import Composition
@@ -49,7 +50,7 @@ def main() -> int:
         ending = Ending()
         with Composition(sys.argv) as nodes, ending.interruptible():
             for name in names:
-                _add(nodes, name)
+                _add(nodes, name, names)
             while not ending.asked:
                 nodes.check()
                 time.sleep(_PERIOD)
@@ -70,9 +71,11 @@ def _chosen(arguments: Sequence[str]) -> list[str]:
     return [name for name in NODES if name not in without]
 
 
-def _add(nodes: Composition, name: str) -> None:
+def _add(nodes: Composition, name: str, names: Sequence[str]) -> None:
     node_class = getattr(importlib.import_module(f"deeprs2v_ros.nodes.{name}"), NODES[name])
-    nodes.add(node_class, slow=name in SLOW, services=name in SLOW)
+    node = nodes.add(node_class, slow=name in SLOW, services=name in SLOW)
+    if name == "ultrasound_source":
+        check_one_parent(names, node.get_parameter("source").value)
 
 
 if __name__ == "__main__":
