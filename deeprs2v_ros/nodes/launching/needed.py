@@ -1,17 +1,20 @@
-"""What becomes of a process that everything else rests on, once it has ended."""
+"""Processes that everything else rests on: what becomes of the launch once one of them has ended."""
 
 from __future__ import annotations
 
 from collections import deque
 from time import monotonic
+from typing import Any
 
 import launch.logging
 from launch import LaunchContext
+from launch.actions import TimerAction
 from launch.events.process import ProcessExited
+from launch_ros.actions import Node
 
 from deeprs2v_ros.nodes.support.running import BAD_INPUT
 
-RESPAWN_DELAY = 1.0
+DELAY = 1.0
 """Seconds until a process that has died is started again."""
 
 MOST_DEATHS, PERIOD = 3, 60.0
@@ -19,19 +22,25 @@ MOST_DEATHS, PERIOD = 3, 60.0
 
 
 class Needed:
-    """Called when a process has ended, which launch starts again: says so, or ends the launch with a status of 1.
+    """A process that is started again when it dies, and said to be; ``options`` are those of launch_ros' Node.
 
-    Half a cart must not run on: one that refuses its input will refuse it again, and one that keeps dying helps nobody.
-    Launch has a status other than 0 only when something is raised.
+    Half a cart must not run on: a process that refuses its input, and so would refuse it again, ends the launch, and so
+    does one that keeps dying. Launch has a status other than 0 only when something is raised. Its own ``respawn`` makes
+    no such difference, and a launch in which it was used may wait for ever at the end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        self._options = options
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
 
-    def __call__(self, event: ProcessExited, context: LaunchContext) -> None:
-        """Raise RuntimeError to end the launch."""
+    def start(self) -> Node:
+        """The process."""
+        return Node(**self._options, on_exit=self._on_exit)
+
+    def _on_exit(self, event: ProcessExited, context: LaunchContext) -> TimerAction | None:
+        """Raises RuntimeError to end the launch."""
         if context.is_shutdown:
-            return
+            return None
         if event.returncode == BAD_INPUT:
             raise RuntimeError(f"{event.process_name} refuses its input, as it says above")
         now = monotonic()
@@ -39,5 +48,6 @@ class Needed:
             raise RuntimeError(f"{event.process_name} keeps dying, with status {event.returncode} now")
         self._deaths.append(now)
         launch.logging.get_logger(event.process_name).error(
-            f"has ended with status {event.returncode}: started again in {RESPAWN_DELAY:g} s"
+            f"has ended with status {event.returncode}: started again in {DELAY:g} s"
         )
+        return TimerAction(period=DELAY, actions=[self.start()])

@@ -11,7 +11,7 @@ from launch_ros.actions import Node
 from deeprs2v_ros.nodes.composed.cart import NODES
 from deeprs2v_ros.nodes.launching.arguments import by_clock_topic, text, whether
 from deeprs2v_ros.nodes.launching.namespaces import absolute, namespace
-from deeprs2v_ros.nodes.launching.needed import RESPAWN_DELAY, Needed
+from deeprs2v_ros.nodes.launching.needed import Needed
 from deeprs2v_ros.nodes.launching.parameters import given_file, parameter_files
 from deeprs2v_ros.parameters.layout import check_one_parent
 from deeprs2v_ros.resources import resource
@@ -33,7 +33,7 @@ def nodes(context: LaunchContext, names: Collection[str], on_bag_clock: bool = F
         programs = {name: [] for name in NODES if name in names}
     files = parameter_files(context, names, on_bag_clock)
     return [
-        Node(
+        Needed(
             package=PACKAGE,
             executable=program,
             namespace=text(context, "namespace"),
@@ -41,10 +41,7 @@ def nodes(context: LaunchContext, names: Collection[str], on_bag_clock: bool = F
             arguments=arguments,
             ros_arguments=["--log-level", text(context, "log_level")],
             output="screen",
-            respawn=True,
-            respawn_delay=RESPAWN_DELAY,
-            on_exit=Needed(),
-        )
+        ).start()
         for program, arguments in programs.items()
     ]
 
