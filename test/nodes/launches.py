@@ -12,11 +12,12 @@ SOURCE = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0  # s
 
 PROGRAM = """
-import sys
+import signal, sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
 file, *given = sys.argv[1:]
 arguments = [argument.split(":=", 1) for argument in given]
 service = LaunchService(argv=given)
