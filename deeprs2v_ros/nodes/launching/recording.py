@@ -37,7 +37,7 @@ TOPICS = (
 )
 """Pictures are left out: they can be made again from the images and the status."""
 
-QOS = "config/recording.yaml"
+QOS = "config/qos/recording.yaml"
 
 
 def recorder(context: LaunchContext, on_bag_clock: bool = False) -> list[ExecuteProcess]:
