@@ -47,8 +47,8 @@ def write_parameters(folder: Path, rate: float) -> Path:
     volume = folder / "volume.mha"
     write_volume(volume, Volume(np.full((40, 50, 60), 99, np.uint8), np.full(3, 2.0), np.zeros(3), np.eye(3)))
     content = yaml.safe_load(resource("config/simulator.yaml").read_text(encoding="utf-8"))
-    content["arm_encoders"]["ros__parameters"]["rate"] = rate
-    content["volume_server"]["ros__parameters"].update({"source": "file", "volume": str(volume)})
+    content["/**/arm_encoders"]["ros__parameters"]["rate"] = rate
+    content["/**/volume_server"]["ros__parameters"].update({"source": "file", "volume": str(volume)})
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path

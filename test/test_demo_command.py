@@ -64,7 +64,7 @@ def test_parameters_of_the_simulated_cart(tmp_path):
     parameters = simulated_parameters(tmp_path / "volume.mha", 7, 12.0, 10.0)
     assert parameters["/**"]["ros__parameters"]["scene.seed"] == 7
     assert parameters["/**"]["ros__parameters"]["scene.breathing_mm"] == 12.0
-    assert parameters["volume_server"]["ros__parameters"]["output"] == str(tmp_path / "volume.mha")
+    assert parameters["/**/volume_server"]["ros__parameters"]["output"] == str(tmp_path / "volume.mha")
 
 
 def test_parameters_of_recorded_frames(tmp_path):
@@ -80,7 +80,7 @@ def test_parameters_of_recorded_frames(tmp_path):
     assert shared["image.face"] == [25.0, 5.0]
     assert pixel_size(parameters) == pytest.approx((0.3, 0.4))
     assert shared["scene.kind"] == "recorded"
-    assert parameters["volume_server"]["ros__parameters"]["volume"] == str(tmp_path / "v.mha")
+    assert parameters["/**/volume_server"]["ros__parameters"]["volume"] == str(tmp_path / "v.mha")
     assert yaml.safe_load(yaml.safe_dump(parameters)) == parameters
 
 

@@ -3,11 +3,14 @@
 import importlib.util
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from rosbags.highlevel import AnyReader
+
+from deeprs2v_ros.errors import InputError
 
 HAS_ROS = all(importlib.util.find_spec(name) for name in ("rclpy", "deeprs2v_ros.msg"))
 pytestmark = pytest.mark.skipif(not HAS_ROS, reason="needs ROS: source install/setup.bash")
@@ -72,6 +75,35 @@ def test_messages_are_read_as_they_were_sent(bag):
     times = np.array([received for received, _ in found["/us/image"]])
     assert (np.diff(times) > 0).all()
     assert abs(times[-1] / 1e9 - time.time()) < 60.0
+
+
+@pytest.mark.parametrize("full_at", ["a message", "the index"])
+def test_a_full_disk_is_said_once_and_disturbs_nobody(tmp_path, monkeypatch, capfd, full_at):
+    """The disk is that of /dev/full: whatever is flushed to it fails as on a real one."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(domain_id=1 + os.getpid() % 100)
+    node = rclpy.create_node("sender")
+    publisher = node.create_publisher(String, "text", 10)
+    recorder = BagRecorder(tmp_path / "bag")
+    _wait(publisher.get_subscription_count)
+
+    def fail(*_):
+        with Path("/dev/full").open("wb", buffering=0) as disk:
+            disk.write(b"x")
+
+    monkeypatch.setattr(recorder._writer, "write" if full_at == "a message" else "close", fail)
+    publisher.publish(String(data="too much"))
+    if full_at == "a message":
+        _wait(recorder._recording.done)
+        recorder.check()  # goes on
+        publisher.publish(String(data="nobody waits"))
+    with pytest.raises(InputError, match=r"bag: is not whole \(No space left on device"):
+        recorder.destroy_node()
+    node.destroy_node()
+    rclpy.shutdown()
+    said = [line for line in capfd.readouterr().err.splitlines() if "nothing is recorded any more" in line]
+    assert len(said) == 1
+    assert "No space left on device" in said[0]
 
 
 def test_qos_is_what_was_offered(bag):

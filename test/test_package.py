@@ -17,7 +17,7 @@ DISTRIBUTIONS = {
     "monai": (None, "monai"),
     "numba": ("python3-numba", "numba"),
     "numpy": ("python3-numpy", "numpy"),
-    "rosbags": ("python3-rosbags-pip", "rosbags"),
+    "rosbags": (None, "rosbags"),
     "safetensors": (None, "safetensors"),
     "scipy": ("python3-scipy", "scipy"),
     "serial": ("python3-serial", "pyserial"),
@@ -65,6 +65,11 @@ def test_every_import_is_a_dependency_in_package_xml(package):
         if DISTRIBUTIONS.get(name, (name,))[0] not in {*declared, None}
     }
     assert undeclared == {}
+
+
+def test_no_key_keeps_the_package_from_being_released(package):
+    """Debian packages cannot depend on what pip installs."""
+    assert [each.name for each in package.exec_depends if each.name.endswith("-pip")] == []
 
 
 def test_messages_use_declared_packages(package):

@@ -9,7 +9,6 @@ from deeprs2v_ros.parameters.file import read_parameters
 from deeprs2v_ros.registration.guidance import GuidanceSettings
 from deeprs2v_ros.registration.methods import LIVE
 from deeprs2v_ros.registration.preparation import Recipe
-from deeprs2v_ros.resources import resource
 
 
 @pytest.fixture
@@ -26,7 +25,6 @@ def test_without_a_file_everything_is_as_usual():
     nothing = read_parameters(None).of("registration")
     assert guidance.declare_recipe(nothing) == Recipe.usual(LIVE[0])
     assert guidance.declare_guidance(nothing) == GuidanceSettings()
-    assert nothing.unknown() == []
 
 
 @pytest.mark.parametrize("section", ["registration", "/registration", "/**/registration", "/cart/registration"])
@@ -47,12 +45,11 @@ def test_what_is_for_all_nodes_and_for_others(given):
     values = given(
         "/**:\n  ros__parameters:\n    image_time_offset: 0.1\n    scene.seed: 4\n"
         "other:\n  ros__parameters:\n    image_time_offset: 0.7\n"
-        "registration:\n  ros__parameters:\n    mask_frames: 3\n    use_sim_time: true\n    gate.minimum_lnc: 0.1\n"
+        "registration:\n  ros__parameters:\n    mask_frames: 3\n    use_sim_time: true\n"
     )
     guidance.declare_recipe(values)
     settings = guidance.declare_guidance(values)
     assert (settings.image_time_offset, settings.mask_frames) == (0.1, 3)
-    assert values.unknown() == ["gate.minimum_lnc"]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +90,11 @@ def test_equal_values_have_equal_digests(given):
     assert digests[0] == digests[1] != digests[2]
 
 
-@pytest.mark.parametrize("name", ["cart", "replay", "simulator"])
-def test_the_parameter_files_hold_nothing_unknown(name):
-    file = read_parameters(resource(f"config/{name}.yaml"))
-    values = file.of("registration")
-    guidance.declare_recipe(values), guidance.declare_guidance(values), guidance.declare_mask(values)
-    guidance.declare_transform_deadline(values), guidance.declare_prediction_rate(values)
-    assert values.unknown() == []
+def test_a_later_section_takes_the_place_of_an_earlier_one_as_in_ros(given):
+    values = given(
+        "/**/registration:\n  ros__parameters:\n    mask_frames: 3\n/**:\n  ros__parameters:\n    mask_frames: 4\n"
+    )
+    assert guidance.declare_guidance(values).mask_frames == 4
 
 
 @pytest.mark.parametrize(

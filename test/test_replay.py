@@ -238,11 +238,14 @@ def test_the_valid_area_may_be_found(folder, tmp_path):
 
 
 def test_parameters_are_those_of_the_node(folder, play, tmp_path, capsys):
-    (folder / "strict.yaml").write_text(PARAMETERS + "    gate.minimum_lncc: 0.999\n    gate.minimum_lnc: 0.1\n")
+    (folder / "strict.yaml").write_text(PARAMETERS + "    gate.minimum_lncc: 0.999\n")
     bag = write(tmp_path / "bag", images(3))
     rows, _ = play(bag, parameters="strict.yaml")
     assert reasons(rows) == ["LOW_LNCC"] * 3
-    assert "strict.yaml: registration has no parameter gate.minimum_lnc: ignored" in capsys.readouterr().err
+    (folder / "misspelt.yaml").write_text(PARAMETERS + "    gate.minimum_lnc: 0.1\n")
+    play(bag, parameters="misspelt.yaml", status=2)
+    said = "misspelt.yaml: registration has no parameter gate.minimum_lnc: did you mean gate.minimum_lncc?"
+    assert said in capsys.readouterr().err
 
 
 def test_without_parameters_the_size_is_that_of_the_bag(folder, play, tmp_path, capsys):

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(describe(samples, gate))
     parameters = {f"gate.{name}": value for name, value in asdict(gate).items()}
     with written_whole(arguments.output) as temporary:
-        text = yaml.safe_dump({"registration": {"ros__parameters": parameters}}, sort_keys=False)
+        text = yaml.safe_dump({"/**/registration": {"ros__parameters": parameters}}, sort_keys=False)
         temporary.write_text(text, encoding="utf-8")
     print(f"{arguments.output}: the gate of {arguments.method}")
 

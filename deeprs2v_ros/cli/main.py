@@ -44,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         docstring = _docstring(name)
         subparser = subparsers.add_parser(name, help=_first_line(docstring), description=docstring)
         if name == chosen:
-            module = importlib.import_module(_module_name(name))
+            try:
+                module = importlib.import_module(_module_name(name))
+            except InputError as error:  # a library that it needs is not installed
+                return _failed(name, str(error))
             module.add_arguments(subparser)
     try:
         arguments = parser.parse_args(argv)

@@ -24,7 +24,7 @@ def simulated_parameters(volume: Path, seed: int, breathing_mm: float, rate: flo
     """Those of the simulated cart at ``rate`` images per second; it writes its volume to ``volume``."""
     parameters = _simulator()
     _of(parameters, _EVERY_NODE).update({"scene.seed": seed, "scene.breathing_mm": breathing_mm, "scene.rate": rate})
-    _of(parameters, "volume_server")["output"] = str(volume)
+    _of(parameters, "/**/volume_server")["output"] = str(volume)
     return parameters
 
 
@@ -58,8 +58,8 @@ def recorded_parameters(
         }
     )
     # The frames of a recording are shown several times each while the organ moves on.
-    _of(parameters, "registration").update({"mask": str(mask_path.resolve()), "frozen_distance": 0.0})
-    server = _of(parameters, "volume_server")
+    _of(parameters, "/**/registration").update({"mask": str(mask_path.resolve()), "frozen_distance": 0.0})
+    server = _of(parameters, "/**/volume_server")
     for name in _ACQUISITION:
         server.pop(name, None)
     server.update({"source": "file", "volume": str(volume.resolve())})

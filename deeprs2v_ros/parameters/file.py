@@ -1,4 +1,4 @@
-"""A ROS parameter file, read without ROS: what it gives to a node, and what of that the node does not know."""
+"""A ROS parameter file, read without ROS, and what it gives to a node."""
 
 from __future__ import annotations
 
@@ -12,19 +12,15 @@ import yaml
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.parameters.declaring import NUMBERS
 
-_EVERY_NODE = "/**"
-_OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides")
-"""Parameters that every node has."""
+EVERY = ("*", "**")
+"""In place of a node's name: any."""
 
 
 class GivenParameters:
-    """What one node is given: a `Declare`. ``source`` is named where something is wrong with it.
+    """What one node is ``given``, by name: a `Declare`. ``source`` is named where something is wrong with it."""
 
-    Of ``common`` and ``own`` parameters, by name, the latter are for this node alone, and hold where both are given.
-    """
-
-    def __init__(self, common: Mapping[str, Any], own: Mapping[str, Any], source: str) -> None:
-        self._given, self._own, self.source = {**common, **own}, own, source
+    def __init__(self, given: Mapping[str, Any], source: str) -> None:
+        self._given, self.source = given, source
         self._values: dict[str, Any] = {}
 
     def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True) -> Any:
@@ -39,10 +35,6 @@ class GivenParameters:
     def __contains__(self, name: str) -> bool:
         """Whether there is more than a default."""
         return name in self._given
-
-    def unknown(self) -> list[str]:
-        """What this node alone was given, and nobody has declared."""
-        return sorted(name for name in self._own if name not in self._values and not name.startswith(_OF_ROS))
 
     def digest(self) -> str:
         """SHA-256 of all declared parameters, their names and values as sorted YAML."""
@@ -64,21 +56,21 @@ class GivenParameters:
 
 
 class ParameterFile:
-    """The sections of a parameter file."""
+    """A parameter file: what it gives to nodes, by the patterns of names that head its ``sections``."""
 
     def __init__(self, sections: Mapping[str, Mapping[str, Any]], source: str) -> None:
-        self._sections, self._source = sections, source
+        self.sections, self.source = sections, source
 
     def of(self, node: str, extra: Mapping[str, Any] | None = None) -> GivenParameters:
-        """What the ``node`` is given, whatever its namespace, and what is ``extra`` to that and takes its place."""
-        common: dict[str, Any] = {}
-        own: dict[str, Any] = {}
-        for pattern, values in self._sections.items():
-            if pattern == _EVERY_NODE:
-                common.update(values)
-            elif pattern.rpartition("/")[2] in (node, "*", "**"):
-                own.update(values)
-        return GivenParameters(common, {**own, **(extra or {})}, self._source)
+        """What the ``node`` is given, whatever its namespace, and what is ``extra`` to that and takes its place.
+
+        As in ROS, a later section takes the place of an earlier one, however general it is.
+        """
+        given: dict[str, Any] = {}
+        for pattern, values in self.sections.items():
+            if pattern.rpartition("/")[2] in (node, *EVERY):
+                given.update(values)
+        return GivenParameters({**given, **(extra or {})}, self.source)
 
 
 def read_parameters(path: str | Path | None) -> ParameterFile:

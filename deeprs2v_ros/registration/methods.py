@@ -60,12 +60,18 @@ LIVE = ("deeprs2v+lncc", "lncc", "deeprs2v")
 
 
 def weights_file(method: str, weights: str | Path | None) -> Path | None:
-    """The file of the weights that ``method`` uses, ``weights`` or its own; None for one without a network."""
+    """The file of the weights that ``method`` uses, ``weights`` or its own; None for one without a network.
+
+    Raises InputError if there is no such file, or where the network cannot run.
+    """
     chosen = weights or METHODS[method].weights
     if METHODS[method].weights is None or chosen is None:
         return None
-    from deeprs2v_ros.network.checkpoint import find_weights
-
+    try:
+        # torch takes seconds to import, and a cart that uses LNCC alone need not have it.
+        from deeprs2v_ros.network.checkpoint import find_weights
+    except InputError as error:
+        raise InputError(f"method: {method} {error}; the method lncc does without") from error
     return find_weights(chosen)
 
 
@@ -100,8 +106,7 @@ def make_tracker(
 
         return ItkTracker(volume, mask, image_from_pixel, temporal, settings)
     propose = None
-    if made_of.weights is not None:
-        # torch takes seconds to import, and a cart that uses LNCC alone need not have it.
+    if weights_file(method, weights) is not None:
         from deeprs2v_ros.network.checkpoint import choose_device, load_weights
         from deeprs2v_ros.network.prediction import Predictor, UnfitError
 

@@ -18,6 +18,7 @@ from deeprs2v_ros.imaging.mask import read_mask
 from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.parameters import cart, guidance
 from deeprs2v_ros.parameters.file import GivenParameters, ParameterFile, read_parameters
+from deeprs2v_ros.parameters.spelling import check_spelling
 from deeprs2v_ros.replay.arm import Kinematics, RecordedTransforms
 from deeprs2v_ros.replay.clock import BagClock
 from deeprs2v_ros.replay.messages import covariance_of, point_of, rigid_from, stamp_of
@@ -73,6 +74,7 @@ def replay(request: Request, log: Callable[[str], None]) -> Replayed:
     """
     read_volume(request.volume)  # so that a bad one is reported at once
     file = read_parameters(request.parameters)
+    check_spelling(file)
     with opened(request.bag) as bag:
         return _Performance(request, file, bag, choose_topics(bag, request.topics), log).play()
 
@@ -91,9 +93,8 @@ class _Performance:
         mask = guidance.declare_mask(given)
         recipe, settings = guidance.declare_recipe(given), guidance.declare_guidance(given)
         deadline = round(1e9 * guidance.declare_transform_deadline(given))
-        guidance.declare_prediction_rate(given)  # nobody looks here, but they are no mistakes either
+        guidance.declare_prediction_rate(given)  # nobody looks here, but bad ones are refused as a node does
         cart.declare_tumour_radius(given)
-        _warn(given, "registration", log)
 
         self._clock, self._tree = BagClock(bag.start), TransformTree()
         self._links = _with_volume(read_links(bag, topics), file.of("volume_server"), self._tree, bag)
@@ -157,7 +158,6 @@ class _Performance:
         arm = cart.declare_arm_settings(kinematics).read()
         arm = arm.holding(images.shape, images.image_from_pixel, images.face)
         period = round(1e9 / cart.declare_pose_rate(kinematics))
-        _warn(kinematics, "arm_kinematics", self._log)
         root = self._links.up_from(VOLUME)[-1]
         if root not in arm.chain.links:
             raise InputError(
@@ -212,12 +212,6 @@ def _images(given: GivenParameters, recorded: tuple[int, int], where: str) -> Im
             f"they have {images.shape[0]} and {images.shape[1]}"
         )
     return images
-
-
-def _warn(given: GivenParameters, node: str, log: Callable[[str], None]) -> None:
-    """Say which parameters of a node are misspelt: a node would say nothing."""
-    for name in given.unknown():
-        log(f"{given.source}: {node} has no parameter {name}: ignored")
 
 
 def _with_volume(links: Links, server: GivenParameters, tree: TransformTree, bag: Bag) -> Links:

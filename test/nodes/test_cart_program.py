@@ -19,6 +19,7 @@ from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from deeprs2v_ros.arm.description import read_arm
+from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.nodes.composed import composition
 from deeprs2v_ros.nodes.composed.composition import Composition
@@ -42,7 +43,7 @@ def parameters(tmp_path):
         lines.append(",".join(map(str, [0.01 * k, *(counts[name] for name in ARM.chain.joint_names)])))
     (tmp_path / "counts.csv").write_text("\n".join(lines) + "\n")
     content = yaml.safe_load(resource("config/cart.yaml").read_text())
-    content = {node: entry["ros__parameters"] for node, entry in content.items()}
+    content = {node.removeprefix("/**/"): entry["ros__parameters"] for node, entry in content.items()}
     content["arm_encoders"] |= {"source": "log", "log.file": str(tmp_path / "counts.csv")}
     content["volume_server"]["volume"] = str(tmp_path / "volume.mha")
 
@@ -161,15 +162,32 @@ def test_namespace_and_remapping_reach_all_nodes(ros, keep, spin_until, start, p
 def test_bad_parameter_is_one_fatal_line_that_names_the_node(start, parameters):
     path = parameters(registration={"method": "magic"})
     said, status = end(start("composed.cart", *WITHOUT_SOURCE, *ros(path)))
-    assert status == 1
+    assert status == 2
     assert len(said.splitlines()) == 1
     assert "[FATAL]" in said
     assert "[registration]: parameter method: is 'magic'" in said
 
 
+def test_misspelt_parameter_is_one_fatal_line_that_names_the_right_one(start, parameters):
+    path = parameters(registration={"metod": "lncc"})
+    said, status = end(start("composed.cart", *WITHOUT_SOURCE, *ros(path)))
+    assert status == 2
+    assert len(said.splitlines()) == 1
+    assert "registration has no parameter metod: did you mean method?" in said
+
+
+def test_a_tracked_sequence_beside_the_arm_is_refused(start, parameters, tmp_path):
+    frames, poses = np.zeros((2, 564, 752), np.uint8), np.stack([np.diag([0.28, 0.28, 0.28, 1.0])] * 2)
+    write_sequence(tmp_path / "f.igs.mha", Sequence(frames, poses, np.array([0.0, 0.1]), np.ones(2, bool)))
+    path = parameters(ultrasound_source={"source": "sequence", "sequence": str(tmp_path / "f.igs.mha")})
+    said, status = end(start("composed.cart", "--without", "volume_server", *ros(path)))
+    assert status == 2
+    assert "source is sequence, which brings its own poses" in said.splitlines()[-1]
+
+
 def test_missing_parameter_file_is_one_fatal_line(start, tmp_path):
     said, status = end(start("composed.cart", *ros(tmp_path / "nothing.yaml")))
-    assert status == 1
+    assert status == 2
     assert len(said.splitlines()) == 1
     assert "nothing.yaml" in said
 

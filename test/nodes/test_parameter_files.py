@@ -1,13 +1,17 @@
 """The parameter files: every name in them is a parameter of a node, and the nodes start with them."""
 
+import gc
 import itertools
+from traceback import clear_frames
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 from bench import VOLUME_IMAGE, overrides
+from rclpy.node import Node
 
+from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
@@ -16,6 +20,7 @@ from deeprs2v_ros.nodes.registration import RegistrationNode
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
 from deeprs2v_ros.nodes.volume_server import VolumeServer
+from deeprs2v_ros.parameters.names import NAMES
 from deeprs2v_ros.registration.settings import GateSettings
 from deeprs2v_ros.registration.supervisor import SupervisorSettings
 from deeprs2v_ros.resources import resource
@@ -31,9 +36,29 @@ CLASSES = {
 }
 
 
+WAYS = {
+    "arm_encoders": [
+        {"source": "scene", "scene.kind": "recorded"},
+        {"source": "log", "log.file": "none"},
+        {"source": "serial", "serial.port": "none"},
+    ],
+    "arm_kinematics": [{}],
+    "ultrasound_source": [{"scene.kind": "recorded"}, {"source": "sequence", "sequence": "none"}, {"source": "video"}],
+    "volume_server": [
+        {"source": "file", "scene.kind": "recorded"},
+        {"source": "file"},
+        {"source": "sequence", "sequence": "none"},
+        {"source": "scene"},
+    ],
+    "registration": [{"method": "lncc"}],
+    "target_monitor": [{}],
+}
+"""Parameters by which each node declares, between them, all that it ever does; most are refused for a missing file."""
+
+
 def sections(name):
     content = yaml.safe_load(resource(f"config/{name}.yaml").read_text())
-    return {node: entry["ros__parameters"] for node, entry in content.items()}
+    return {node.removeprefix("/**/"): entry["ros__parameters"] for node, entry in content.items()}
 
 
 @pytest.fixture
@@ -83,3 +108,55 @@ def test_files_show_the_defaults_of_trust_and_of_what_of_the_gate_is_no_method_s
     shared = {key: value for key, value in vars(GateSettings()).items() if key not in LINES.values()}
     for prefix, defaults in (("gate", shared), ("trust", vars(SupervisorSettings()))):
         assert {k.split(".")[1]: value for k, value in registration.items() if k.startswith(prefix)} == defaults
+
+
+@pytest.fixture
+def refusal(ros, keep):
+    """Makes a node, and says for what reason it refuses its parameters; an empty one if it does not."""
+
+    def make(node, values):
+        try:
+            keep(CLASSES[node](context=ros, parameter_overrides=overrides(values)))
+        except InputError as error:
+            clear_frames(error.__traceback__)  # or what there is of the node would be destroyed as if it were whole
+            return str(error)
+        return ""
+
+    yield make
+    gc.collect()
+
+
+@pytest.fixture
+def declared(refusal, monkeypatch):
+    """What a node declares with some parameters, even if it refuses them in the end: name -> value."""
+    found = {}
+    original = Node.declare_parameter
+
+    def declare_parameter(self, name, *arguments, **options):
+        parameter = original(self, name, *arguments, **options)
+        found[name] = parameter.value
+        return parameter
+
+    monkeypatch.setattr(Node, "declare_parameter", declare_parameter)
+
+    def ask(node, values):
+        found.clear()
+        refusal(node, values)
+        of_ros = ("use_sim_time", "qos_overrides", "start_type")
+        return {name: value for name, value in found.items() if not name.startswith(of_ros)}
+
+    return ask
+
+
+@pytest.mark.parametrize("node", WAYS)
+def test_the_table_of_names_is_that_of_the_nodes(declared, node):
+    assert set().union(*(declared(node, way) for way in WAYS[node])) == NAMES[node]
+
+
+@pytest.mark.parametrize("node", WAYS)
+def test_a_value_of_another_type_is_refused_by_the_parameter_s_name(declared, refusal, node):
+    for way in WAYS[node]:
+        for name, value in declared(node, way).items():
+            said = refusal(node, way | {name: 1 if isinstance(value, str) else "wrong"})
+            assert said.startswith(f"parameter {name}: "), name
+            assert "\n" not in said

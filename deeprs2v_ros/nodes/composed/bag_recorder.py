@@ -22,6 +22,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
+from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.composed.definitions import message_class, message_definition
 
 PERIOD = 0.05
@@ -35,11 +36,13 @@ class BagRecorder(Node):
     """Subscribes to every topic that appears, hidden ones aside, and writes it to the new folder ``bag``.
 
     Each topic is recorded with the QoS that its publishers offer, so that a replay offers the same. `destroy_node`
-    ends the recording. Raises rosbags' WriterError if ``bag`` exists.
+    ends the recording. A disk that takes no more ends it as well, which is said at once and disturbs nobody else.
+    Raises rosbags' WriterError if ``bag`` exists.
     """
 
     def __init__(self, bag: Path) -> None:
         super().__init__("bag_recorder", start_parameter_services=False)
+        self._bag = bag
         self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._topics: dict[str, tuple[Subscription[Any], Connection]] = {}
@@ -48,23 +51,30 @@ class BagRecorder(Node):
         self._recording = self._pool.submit(self._record)
 
     def check(self) -> None:
-        """Raise what has ended the recording, if it has ended: OSError if the disk did not take it."""
-        if self._recording.done():
+        """Raise what has ended the recording, if it has ended, unless it was the disk."""
+        if self._recording.done() and not isinstance(self._recording.exception(), OSError):
             self._recording.result()
 
     def destroy_node(self) -> None:
-        """Write what has come in until now, and the index. Raises what `check` raises."""
+        """Write what has come in until now, and the index. Raises what `check` does, and InputError for a full disk."""
         self._stopping.set()
         self._pool.shutdown()
         super().destroy_node()
-        self._recording.result()
+        try:
+            self._recording.result()
+        except OSError as error:
+            raise InputError(f"{self._bag}: is not whole ({error.strerror or error})") from error
 
     def _record(self) -> None:
-        with self._writer:
-            while not self._stopping.wait(PERIOD):
-                self._discover()
+        try:
+            with self._writer:
+                while not self._stopping.wait(PERIOD):
+                    self._discover()
+                    self._take()
                 self._take()
-            self._take()
+        except OSError as error:
+            self.get_logger().error(f"nothing is recorded any more, the guidance goes on: {error.strerror or error}")
+            raise
 
     def _discover(self) -> None:
         for topic, types in self.get_topic_names_and_types():

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deeprs2v_ros.nodes.support.ending import Asked, Ending, leave, leave_at_once_on_signals
+from deeprs2v_ros.parameters.layout import check_one_parent
 
 if TYPE_CHECKING:
     from deeprs2v_ros.nodes.composed.composition import Composition
@@ -79,7 +80,9 @@ def _add(nodes: Composition, name: str, names: Sequence[str]) -> None:
     if name == "health":  # which looks after the others, as far as they are there
         watched = Parameter("nodes", value=[each for each in names if each != name])
         node_class = partial(node_class, parameter_overrides=[watched])
-    nodes.add(node_class, slow=name in SLOW, services=name in SLOW)
+    node = nodes.add(node_class, slow=name in SLOW, services=name in SLOW)
+    if name == "ultrasound_source":
+        check_one_parent(names, node.get_parameter("source").value)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 
 import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_default_context, remove_ros_args
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.nodes.support.running import initialise, refusing
 from deeprs2v_ros.nodes.support.spinning import QUICK, AnyNode, Spinner
 from deeprs2v_ros.nodes.support.transforms import end_sharing, share
 
@@ -34,8 +34,7 @@ class Composition:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Composition:
-        with _refusing():
-            rclpy.init(args=self._arguments, signal_handler_options=SignalHandlerOptions.NO)
+        initialise(self._arguments)
         share(self.add(lambda **options: Node("transforms", **options)))
         return self
 
@@ -99,16 +98,8 @@ def ros_arguments(parameters: str, talkative: Sequence[str] = ()) -> list[str]:
 
 def own_arguments(arguments: Sequence[str]) -> list[str]:
     """Those of a program's ``arguments`` that are not for ROS. Raises InputError if ROS cannot use its own."""
-    with _refusing():
+    with refusing():
         return remove_ros_args(arguments)
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        raise InputError(f"ROS arguments: {' '.join(str(error).split())}") from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -32,7 +32,7 @@ def run_nodes(parameters: Path, bag: Path, duration: float) -> None:
     """Run all nodes with the YAML file ``parameters`` for ``duration`` seconds after tracking began, or until Ctrl-C.
 
     The tumour is looked up by a process of its own. Every topic is recorded to the new folder ``bag``. Raises
-    InputError for parameters that a node refuses, and if nothing was tracked.
+    InputError for parameters that a node refuses, if nothing was tracked, and in the end if the bag is not whole.
     """
     # The volume server tells how far the acquisition is, which takes a while.
     with Composition(ros_arguments(str(parameters), ["volume_server"])) as nodes, _recording(bag) as recorder:

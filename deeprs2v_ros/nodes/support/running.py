@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import rclpy
 from rclpy.logging import get_logger
@@ -12,8 +14,10 @@ from rclpy.signals import SignalHandlerOptions
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.support.ending import Asked, Ending
 from deeprs2v_ros.nodes.support.spinning import Spinner
+from deeprs2v_ros.parameters.arguments import check_arguments
 
-BAD_INPUT = 1
+BAD_INPUT = 2
+"""Exit status, as that of a command line that is refused. To try again is of no use; a traceback has another one."""
 
 
 def run(node_class: Callable[[], Node]) -> int:
@@ -22,18 +26,34 @@ def run(node_class: Callable[[], Node]) -> int:
     The node is spun in a thread, since Python handles signals only while the main thread is not in a wait of ROS.
     """
     ending = Ending()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    spinner = Spinner()
     try:
-        with ending.interruptible():
-            spinner.add(node_class)
-            spinner.wait()
+        with ExitStack() as at_the_end:
+            initialise(sys.argv)
+            at_the_end.callback(rclpy.try_shutdown)
+            spinner = Spinner()
+            at_the_end.callback(spinner.end)
+            with ending.interruptible():
+                spinner.add(node_class)
+                spinner.wait()
     except InputError as error:
         get_logger(node_class.__module__.rpartition(".")[2]).fatal(str(error))
         return BAD_INPUT
     except Asked:
         pass
-    finally:
-        spinner.end()
-        rclpy.try_shutdown()
     return 0
+
+
+def initialise(arguments: Sequence[str]) -> None:
+    """Start ROS with a program's ``arguments``, signals aside. Raises InputError for bad ones, and for bad files."""
+    check_arguments(arguments)
+    with refusing():
+        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Within it, what ROS says of arguments that it cannot use is an InputError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(f"ROS arguments: {' '.join(str(error).split())}") from error
