@@ -16,6 +16,7 @@ from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
+from deeprs2v_ros.nodes.health import Health
 from deeprs2v_ros.nodes.registration import RegistrationNode
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
@@ -33,6 +34,7 @@ CLASSES = {
     "volume_server": VolumeServer,
     "registration": RegistrationNode,
     "target_monitor": TargetMonitor,
+    "health": Health,
 }
 
 
@@ -52,6 +54,7 @@ WAYS = {
     ],
     "registration": [{"method": "lncc"}],
     "target_monitor": [{}],
+    "health": [{}],
 }
 """Parameters by which each node declares, between them, all that it ever does; most are refused for a missing file."""
 
