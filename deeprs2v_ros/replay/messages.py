@@ -41,7 +41,7 @@ def transforms_of(message: Any) -> Iterator[tuple[str, str, int, Array]]:
         to, turn = each.transform.translation, each.transform.rotation
         try:
             place = rigid_from((to.x, to.y, to.z), (turn.x, turn.y, turn.z, turn.w), each.child_frame_id)
-        except InputError:  # TF says so and goes on, and so do we
+        except InputError:  # the nodes say so and go on, and so do we
             continue
         yield each.header.frame_id.lstrip("/"), each.child_frame_id.lstrip("/"), stamp_of(each.header), place
 
