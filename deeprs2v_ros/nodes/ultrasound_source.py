@@ -21,13 +21,14 @@ from deeprs2v_ros.nodes.support.conversions import (
     transform_messages,
 )
 from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.image_sources import Frame, SceneSource, SequenceSource, VideoSource
+from deeprs2v_ros.nodes.support.image_sources import Frame, ImageSource, SceneSource, SequenceSource, VideoSource
 from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
 from deeprs2v_ros.nodes.support.transforms import Broadcaster
 
 LONGEST_WAIT = 0.05  # s: how soon a clock that jumps or a node that ends is noticed
+RETRY_PERIOD = 0.5  # s: how often a source in trouble is asked again
 
 
 class UltrasoundSource(Node):
@@ -35,27 +36,34 @@ class UltrasoundSource(Node):
 
     Images are made ahead of their time in a thread and published when it has come; those that cannot be ready in time
     are left out.
+
+    ``published`` counts the images, ``last_stamp`` (ns) is that of the last one, None before there was any; ``trouble``
+    says why there are none at present, and is empty otherwise.
     """
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("ultrasound_source", **options)
+        # First of all: rclpy destroys a node as well that could not be made.
+        self._stopping = Event()
+        self._thread = Thread(target=self._work, name="ultrasound_source", daemon=True)
+        self.published, self.trouble = 0, ""
+        self.last_stamp: int | None = None
         self._images = declare_images(self)
         self._source = self._declare_source()
         self._publisher = self.create_publisher(Image, "us/image", qos.IMAGES)
         self._truth = self.create_publisher(PointStamped, "simulation/target", qos.STATUS)
         self._broadcaster = Broadcaster(self)
-        self._stopping = Event()
-        self._thread = Thread(target=self._work, name="ultrasound_source", daemon=True)
         self._thread.start()
 
     def destroy_node(self) -> None:
         """Stop the thread first."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         super().destroy_node()
 
-    def _declare_source(self) -> SceneSource | SequenceSource | VideoSource:
+    def _declare_source(self) -> ImageSource:
         kind = declare_choice(self, "source", ("scene", "sequence", "video"), "Where the images come from")
         if kind == "scene":
             cart = declare_cart(self, self._images)
@@ -66,7 +74,7 @@ class UltrasoundSource(Node):
             path = declare_path(self, "sequence", "Tracked sequence (.igs.mha, .igs.nrrd) to play in a loop")
             return SequenceSource(path, self._images.shape, self._images.pixel_size)
         return VideoSource(
-            declare(self, "video.device", "0", "Number of a capture device, or path of a video file"),
+            declare(self, "video.device", "0", "Capture device (number or path), stream or video file"),
             declare_choice(self, "video.flip", ("none", "horizontal", "vertical", "both"), "Mirror the images"),
             tuple(declare(self, "video.crop", [0, 0, 0, 0], "Part to use: [left, top, width, height]; zeros: all")),
             self._images.shape,
@@ -75,11 +83,19 @@ class UltrasoundSource(Node):
     def _work(self) -> None:
         while not self._stopping.is_set():
             frame = self._source.next(self._now)
+            self._say(self._source.trouble)
             if frame is None:
-                self.get_logger().error(f"no image from {self._source}", throttle_duration_sec=2.0)
-                self._stopping.wait(LONGEST_WAIT)
+                self._stopping.wait(RETRY_PERIOD)
             elif self._wait_until(frame.stamp):
                 self._publish(frame)
+
+    def _say(self, trouble: str) -> None:
+        """Say once that there is a trouble, and that it is over."""
+        if trouble and trouble != self.trouble:
+            self.get_logger().error(trouble)
+        elif self.trouble and not trouble:
+            self.get_logger().info(f"over: {self.trouble}")
+        self.trouble = trouble
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds
@@ -103,6 +119,7 @@ class UltrasoundSource(Node):
             place = LinkTransform(VOLUME, IMAGE, frame.volume_from_image)
             self._broadcaster.sendTransform(transform_messages([place], stamp))
         self._publisher.publish(image_message(frame.image, "mono8", IMAGE, stamp))
+        self.published, self.last_stamp = self.published + 1, frame.stamp
         if frame.target_in_base is not None:
             self._truth.publish(point_message(frame.target_in_base, BASE, stamp))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -13,18 +12,10 @@ from scipy.spatial.transform import Rotation
 from deeprs2v_ros.arm.chain import Chain
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, inverse, rigid, turned_covariance
+from deeprs2v_ros.imaging.image_encodings import grey_levels
 
 MM = 1e3
 """One metre."""
-
-_NUMBERS_OF_COLOUR = {
-    "mono8": (np.uint8, 1, None),
-    "mono16": (np.uint16, 1, None),
-    "rgb8": (np.uint8, 3, cv2.COLOR_RGB2GRAY),
-    "bgr8": (np.uint8, 3, cv2.COLOR_BGR2GRAY),
-    "rgba8": (np.uint8, 4, cv2.COLOR_RGBA2GRAY),
-    "bgra8": (np.uint8, 4, cv2.COLOR_BGRA2GRAY),
-}
 
 
 def stamp_of(header: Any) -> int:
@@ -50,7 +41,7 @@ def transforms_of(message: Any) -> Iterator[tuple[str, str, int, Array]]:
         to, turn = each.transform.translation, each.transform.rotation
         try:
             place = rigid_from((to.x, to.y, to.z), (turn.x, turn.y, turn.z, turn.w), each.child_frame_id)
-        except InputError:  # TF says so and goes on, and so do we
+        except InputError:  # the nodes say so and go on, and so do we
             continue
         yield each.header.frame_id.lstrip("/"), each.child_frame_id.lstrip("/"), stamp_of(each.header), place
 
@@ -80,19 +71,5 @@ def joints_of(message: Any, chain: Chain) -> dict[str, float]:
 
 def image_of(message: Any) -> NDArray[np.uint8]:
     """Grey levels (rows, columns) of an image message."""
-    if message.encoding not in _NUMBERS_OF_COLOUR:
-        raise InputError(f"image: the encoding {message.encoding!r} is none of {', '.join(_NUMBERS_OF_COLOUR)}")
-    kind, channels, code = _NUMBERS_OF_COLOUR[message.encoding]
-    row = message.width * channels * np.dtype(kind).itemsize
-    data = np.asarray(message.data, dtype=np.uint8)
-    if message.step < row or len(data) < message.height * message.step or row == 0:
-        raise InputError(
-            f"image: {len(data)} bytes in rows of {message.step} do not hold {message.width} x {message.height} pixels"
-        )
-    rows = np.ascontiguousarray(data[: message.height * message.step].reshape(message.height, -1)[:, :row])
-    order = ">" if message.is_bigendian else "<"
-    numbers = rows.view(np.dtype(kind).newbyteorder(order)).reshape(message.height, message.width, channels)
-    if code is not None:
-        return cv2.cvtColor(numbers, code)
-    grey = numbers[:, :, 0]
-    return grey.copy() if kind is np.uint8 else np.rint(grey * (255.0 / 65535.0)).astype(np.uint8)
+    data, shape = np.asarray(message.data, dtype=np.uint8), (message.height, message.width)
+    return grey_levels(data, shape, message.encoding, message.step, bool(message.is_bigendian))

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import rclpy
+from rclpy.parameter import Parameter
 from rclpy.time import Time
+from rosgraph_msgs.msg import Clock as ClockMessage
 from tf2_ros import Buffer, BufferCore, StaticTransformBroadcaster, TransformBroadcaster, TransformListener
 
 from deeprs2v_ros.arm.chain import LinkTransform
@@ -111,6 +113,75 @@ def test_messages_that_never_came_back_are_forgotten(hub, node):
     for k in range(1000):
         shared.expect(b"%d" % k)
     assert len(shared._sent) <= 200
+
+
+@pytest.fixture
+def stranger(ros, keep, node, spin_until):
+    """Broadcasts, by ``moving`` and ``fixed``, what ``node`` hears in its ``transforms``."""
+    stranger = keep(rclpy.create_node("stranger", context=ros))
+    stranger.moving, stranger.fixed = TransformBroadcaster(stranger), StaticTransformBroadcaster(stranger)
+    node.transforms = transforms_of(node)
+    publishers = (stranger.moving.pub_tf, stranger.fixed.pub_tf)
+    spin_until(lambda: all(each.get_subscription_count() == 1 for each in publishers), node, stranger)
+    return stranger
+
+
+def now_of(node):
+    return node.get_clock().now().nanoseconds / SECOND
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"w": 1.1}, {"w": 0.9}, {"w": 0.0}, {"w": np.nan}, {"w": np.inf}, {"x": np.nan}, {"z": -np.inf}]
+)
+@pytest.mark.parametrize("fixed", [False, True])
+def test_what_is_no_rigid_transform_reaches_no_chain(node, stranger, spin_until, numbers, fixed):
+    """TF makes a rotation of a quaternion of any length; in a chain, nobody would see it any more."""
+    moment = now_of(node)
+    (bad,) = messages(moment, child="b")
+    for name, number in numbers.items():
+        setattr(bad.transform.rotation if name == "w" else bad.transform.translation, name, number)
+    last = transform_messages([LinkTransform("b", "c", np.eye(4))], stamp_message(round(moment * SECOND)))
+    (stranger.fixed if fixed else stranger.moving).sendTransform([bad])
+    stranger.moving.sendTransform(last)
+    refused, buffer = node.transforms.refused, node.transforms.buffer
+    spin_until(lambda: refused.total() and buffer.can_transform("b", "c", at(moment)), node, stranger)
+    assert refused == {"no rigid transform": 1}
+    assert not buffer.can_transform("a", "c", at(moment))
+
+
+def test_one_stamp_far_in_the_future_does_not_shut_out_those_that_follow(node, stranger, spin_until):
+    moment, buffer = now_of(node), node.transforms.buffer
+    stranger.moving.sendTransform(messages(moment + 3600.0, 5.0))
+    stranger.moving.sendTransform(messages(moment - 1.0, 1.0))
+    stranger.moving.sendTransform(messages(moment, 1.0))
+    spin_until(lambda: buffer.can_transform("a", "b", at(moment - 0.5)), node, stranger)
+    assert node.transforms.refused == {"stamped far in the future": 1}
+    assert buffer.lookup_transform("a", "b", Time()).header.stamp == at(moment).to_msg()
+
+
+def test_what_is_still_under_way_when_a_recording_begins_again_is_refused(ros, keep, spin_until):
+    node = keep(rclpy.create_node("replayed", context=ros, parameter_overrides=[Parameter("use_sim_time", value=True)]))
+    player = keep(rclpy.create_node("player", context=ros))
+    clock, shared = player.create_publisher(ClockMessage, "/clock", 10), transforms_of(node)
+
+    def set_clock(seconds):
+        def is_set():
+            clock.publish(ClockMessage(clock=stamp_message(round(seconds * SECOND))))
+            return now_of(node) == seconds
+
+        spin_until(is_set, node, player)
+
+    shared.add(messages(99.0))
+    assert shared.buffer.can_transform("a", "b", at(99.0)), "without a clock nothing is in the future"
+    set_clock(100.0)
+    shared.add(messages(100.0))
+    set_clock(10.0)
+    shared.add(messages(100.5, 7.0))
+    for k in range(3):
+        shared.add(messages(9.9 + 0.1 * k, float(k)))
+    assert shared.refused == {"stamped far in the future": 1}
+    assert shared.buffer.lookup_transform("a", "b", at(10.05)).transform.translation.x == pytest.approx(1.5e-3)
+    assert shared.buffer.lookup_transform("a", "b", Time()).header.stamp == at(10.1).to_msg()
 
 
 def test_halving_the_rate_of_tf_costs_next_to_nothing_in_accuracy():

@@ -153,3 +153,127 @@ def test_video_of_another_size_is_refused(video, tmp_path):
         VideoSource(video, "none", (0, 0, 0, 0), (48, 16))
     with pytest.raises(InputError, match=r"video\.device"):
         VideoSource(str(tmp_path / "nothing.avi"), "none", (0, 0, 0, 0), (48, 16))
+
+
+class Grabber:
+    """A frame grabber as OpenCV has it: picture k is of the grey level k. What is on the way when the cable is pulled
+    comes out once it is back."""
+
+    def __init__(self, shape=(48, 64)):
+        self.shape, self.plugged, self.shown, self.opened, self._kept = shape, True, 0, 0, None
+
+    def open(self, device):
+        self.opened += 1
+        self._open = self.plugged
+        return self
+
+    def isOpened(self):  # noqa: N802 (OpenCV's names)
+        return self._open
+
+    def release(self):
+        self._open = False
+
+    def get(self, _):
+        return 30.0
+
+    def pull(self):
+        self.plugged, self._kept = False, self.shown + 1
+
+    def read(self):
+        if not (self.plugged and self._open):
+            return False, None
+        number, self._kept = self._kept, None
+        if number is None:
+            self.shown += 1
+            number = self.shown
+        return True, np.full((*self.shape, 3), number, np.uint8)
+
+
+def levels(source, count, clock=lambda: 5 * SECOND):
+    frames = [source.next(clock) for _ in range(count)]
+    return [None if frame is None else int(frame.image[0, 0]) for frame in frames]
+
+
+def test_a_grabber_that_was_unplugged_is_opened_again_and_shows_nothing_of_before():
+    grabber = Grabber()
+    source = VideoSource("0", "none", (0, 0, 0, 0), (48, 64), grabber.open)
+    assert levels(source, 2) == [2, 3] and source.trouble == ""
+    grabber.pull()
+    assert levels(source, 20) == [None] * 20 and source.trouble == "0: shows no image"
+    assert grabber.opened > 10
+    grabber.plugged = True
+    opened = grabber.opened
+    assert levels(source, 3) == [4, 5, 6] and source.trouble == ""
+    assert grabber.opened == opened + 1
+
+
+def test_a_grabber_is_stamped_when_a_picture_has_come():
+    now = [SECOND]
+
+    class Slow(Grabber):
+        def read(self):
+            now[0] += SECOND
+            return super().read()
+
+    source = VideoSource("0", "none", (0, 0, 0, 0), (48, 64), Slow().open)
+    assert [source.next(lambda: now[0]).stamp for _ in range(3)] == [3 * SECOND, 4 * SECOND, 5 * SECOND]
+
+
+def test_a_grabber_whose_pictures_change_their_size_is_in_trouble_until_they_change_back():
+    grabber = Grabber()
+    source = VideoSource("0", "none", (0, 0, 0, 0), (48, 64), grabber.open)
+    grabber.shape = (96, 64)
+    assert levels(source, 3) == [None] * 3
+    assert source.trouble == "0: its images, cropped, have (96, 64) pixels, not (48, 64)"
+    grabber.shape = (48, 64)
+    assert None not in levels(source, 3) and source.trouble == ""
+
+
+def test_a_driver_that_fails_shows_no_image():
+    class Failing(Grabber):
+        def read(self):
+            if not self.plugged:
+                raise cv2.error("VIDIOC_DQBUF: no such device")
+            return super().read()
+
+    grabber = Failing()
+    source = VideoSource("0", "none", (0, 0, 0, 0), (48, 64), grabber.open)
+    grabber.pull()
+    assert levels(source, 2) == [None, None] and source.trouble == "0: shows no image"
+    grabber.plugged = True
+    assert None not in levels(source, 2)
+
+
+def test_a_crop_beside_the_picture_is_refused():
+    with pytest.raises(InputError, match=r"have \(0, 8\) pixels"):
+        VideoSource("0", "horizontal", (0, 500, 8, 8), (8, 8), Grabber().open)
+
+
+@pytest.mark.parametrize("device", ["99", "/nowhere/video.avi", ""])
+def test_a_device_that_is_missing_is_one_line_and_the_node_can_still_be_destroyed(ros, device):
+    values = settings(source="video", **{"video.device": device})
+    with pytest.raises(InputError, match=r"video\.device: .*cannot be opened") as refused:
+        UltrasoundSource(context=ros, parameter_overrides=values)
+    places = [entry.frame.f_locals.get("self") for entry in refused.traceback]
+    (node,) = {id(place): place for place in places if isinstance(place, UltrasoundSource)}.values()
+    node.destroy_node()
+
+
+def test_the_node_says_what_it_published_and_what_its_trouble_is(ros, keep, spin_until, monkeypatch):
+    grabber = Grabber(SHAPE)
+    monkeypatch.setattr(cv2, "VideoCapture", grabber.open)
+    node = keep(
+        UltrasoundSource(context=ros, parameter_overrides=settings(source="video", **{"video.device": "rtsp://"}))
+    )
+    received = []
+    node.create_subscription(Image, "us/image", received.append, qos.IMAGES)
+    spin_until(lambda: node.published > 3 and received, node)
+    assert node.trouble == "" and node.last_stamp >= nanoseconds(received[0].header.stamp)
+    grabber.pull()
+    spin_until(lambda: node.trouble == "rtsp://: shows no image", node)
+    count, last = node.published, node.last_stamp
+    spin_until(lambda: grabber.opened > 2, node)
+    assert (node.published, node.last_stamp) == (count, last)
+    grabber.plugged = True
+    spin_until(lambda: node.published > count, node)
+    assert node.trouble == "" and node.last_stamp > last

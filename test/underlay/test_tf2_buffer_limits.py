@@ -1,10 +1,13 @@
 """What a tf2_ros.Buffer takes in and keeps, and what it refuses to look up. Runs against the official one as well."""
 
+import numpy as np
 import pytest
 import tf2_ros
 from geometry_msgs.msg import TransformStamped
+from numpy.testing import assert_allclose
 from rclpy.duration import Duration
 from rclpy.time import Time
+from scipy.spatial.transform import Rotation
 from transforms import at, history, matrix, message, put, put_static, shifted
 
 
@@ -52,8 +55,8 @@ def spoiled(name):
         stamped.transform.translation.y = float("nan")
     elif name == "zero quaternion":
         rotation.w = 0.0
-    elif name == "long quaternion":
-        rotation.w = 1.1
+    elif name == "infinite quaternion":
+        rotation.w = float("inf")
     elif name == "own parent":
         stamped.header.frame_id = "child"
     elif name == "no parent":
@@ -61,18 +64,28 @@ def spoiled(name):
     return stamped
 
 
-@pytest.mark.parametrize("name", ["nan", "zero quaternion", "long quaternion", "own parent", "no parent"])
+@pytest.mark.parametrize("name", ["nan", "zero quaternion", "infinite quaternion", "own parent", "no parent"])
 def test_what_is_no_transform_is_ignored(buffer, name):
     buffer.set_transform(spoiled(name), "test")
     with pytest.raises(tf2_ros.LookupException):
         buffer.lookup_transform("base", "child", at(1.0))
 
 
-def test_a_nearly_unit_quaternion_is_normalised(buffer):
-    stamped = message("base", "child", 1.0)
-    stamped.transform.rotation.w = 1.001
+@pytest.mark.parametrize("length", [1.001, 1.1, 0.5, 100.0])
+def test_a_quaternion_of_any_length_is_made_a_unit_one(buffer, length):
+    """Whoever wants those refused that are far from one has to do so before they get here."""
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_euler("xyz", [0.3, -0.2, 2.0]).as_matrix()
+    stamped = message("base", "child", 1.0, turned)
+    rotation = stamped.transform.rotation
+    rotation.x, rotation.y, rotation.z, rotation.w = (
+        length * part for part in (rotation.x, rotation.y, rotation.z, rotation.w)
+    )
     buffer.set_transform(stamped, "test")
-    assert buffer.lookup_transform("base", "child", at(1.0)).transform.rotation.w == 1.0
+    found = buffer.lookup_transform("base", "child", at(1.0))
+    r = found.transform.rotation
+    assert np.linalg.norm([r.x, r.y, r.z, r.w]) == pytest.approx(1.0, abs=1e-15)
+    assert_allclose(matrix(found), turned, atol=1e-14)
 
 
 def test_a_slash_in_front_of_a_received_frame_is_dropped(buffer):

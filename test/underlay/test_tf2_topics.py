@@ -1,10 +1,12 @@
 """Broadcasters and the listener, through real ROS topics."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import tf2_ros
 from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
@@ -79,15 +81,17 @@ def test_unregistered_listener_hears_nothing_more(sender, receiver, buffer, spin
     spin_until(lambda: broadcaster.pub_tf.get_subscription_count() == 0, sender, receiver)
 
 
-def test_lookup_waits_for_a_transform_that_another_thread_receives(sender, receiver, spin_until):
-    buffer = tf2_ros.Buffer(node=receiver)
-    listener = tf2_ros.TransformListener(buffer, receiver, spin_thread=True)
+def test_lookup_waits_for_a_transform_that_another_thread_receives(ros, sender, receiver, buffer, spin_until):
     broadcaster = tf2_ros.TransformBroadcaster(sender)
     spin_until(lambda: broadcaster.pub_tf.get_subscription_count() > 0, sender)
-    threading.Timer(0.1, broadcaster.sendTransform, [message("base", "probe", 1.0, shifted(4.0))]).start()
-    found = buffer.lookup_transform("base", "probe", at(1.0), timeout=Duration(seconds=10))
-    listener.executor.shutdown()
-    listener.dedicated_listener_thread.join()
+    executor = SingleThreadedExecutor(context=ros)
+    executor.add_node(receiver)
+    with ThreadPoolExecutor(1) as pool:
+        spinning = pool.submit(executor.spin)
+        threading.Timer(0.1, broadcaster.sendTransform, [message("base", "probe", 1.0, shifted(4.0))]).start()
+        found = buffer.lookup_transform("base", "probe", at(1.0), timeout=Duration(seconds=10))
+        executor.shutdown()
+    assert spinning.exception() is None or isinstance(spinning.exception(), ExternalShutdownException)
     assert matrix(found)[0, 3] == 4.0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time as Stamp
-from cv_bridge import CvBridge, CvBridgeError
+from cv_bridge import CvBridge
 from geometry_msgs.msg import (
     Point,
     PointStamped,
@@ -28,6 +28,7 @@ from sensor_msgs.msg import Image, JointState
 from deeprs2v_ros.arm.chain import Chain, LinkTransform
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, inverse, is_covariance, rigid, turned_covariance
+from deeprs2v_ros.imaging.image_encodings import grey_levels
 
 METRES = 1e-3
 """One millimetre."""
@@ -173,11 +174,13 @@ def image_message(image: NDArray[np.uint8], encoding: str, frame: str, stamp: St
 
 
 def image_from_message(message: Image) -> NDArray[np.uint8]:
-    """Grey levels (rows, columns) of an image message of any encoding. Raises InputError if it cannot be read."""
-    try:
-        return np.ascontiguousarray(_BRIDGE.imgmsg_to_cv2(message, "mono8"))
-    except CvBridgeError as error:
-        raise InputError(f"image: {error}") from error
+    """Grey levels (rows, columns) of an image message, in any encoding that has them: see `image_encodings`.
+
+    Raises InputError for all others, and for data that are not exactly those of the image.
+    """
+    # Not by cv_bridge, which cuts a picture short, reads another one or fails in various ways where a message is wrong.
+    data, shape = np.asarray(message.data, dtype=np.uint8), (message.height, message.width)
+    return grey_levels(data, shape, message.encoding, message.step, bool(message.is_bigendian))
 
 
 def joint_state(joints: Mapping[str, float], chain: Chain, stamp: Stamp) -> JointState:

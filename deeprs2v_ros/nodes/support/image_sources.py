@@ -6,9 +6,12 @@ Times are whole nanoseconds on the clock of whoever asks, a function that tells 
 from __future__ import annotations
 
 import math
+import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -37,15 +40,22 @@ class Frame:
     target_in_base: Array | None = None
 
 
-class SceneSource:
+class ImageSource(ABC):
+    """Images in the order of time. ``trouble`` says what is wrong at present; empty: nothing."""
+
+    trouble: str = ""
+
+    @abstractmethod
+    def next(self, clock: Clock) -> Frame | None:
+        """The next image; None while there is none."""
+
+
+class SceneSource(ImageSource):
     """Image k of a cart's scene is taken at the time k / rate, whoever asks: its encoders agree."""
 
     def __init__(self, cart: Cart) -> None:
         self._cart = cart
         self._period = Fraction(SECOND) / Fraction(cart.scene.rate)
-
-    def __str__(self) -> str:
-        return "the scene"
 
     def next(self, clock: Clock) -> Frame:
         """The next image that is still to come. Its stamp is rounded up, so that it is not to come again then."""
@@ -56,12 +66,11 @@ class SceneSource:
         )
 
 
-class SequenceSource:
+class SequenceSource(ImageSource):
     """A recorded sequence with its poses, at the pace at which it was recorded, again and again."""
 
     def __init__(self, path: str, shape: tuple[int, int], pixel_size: tuple[float, float]) -> None:
         """Raise InputError when frames have not this ``shape`` or ``pixel_size`` (x, y) mm, or times do not grow."""
-        self._path = path
         self._sequence = read_sequence(path)
         if self._sequence.frames.shape[1:] != shape:
             found = self._sequence.frames.shape[1:]
@@ -78,9 +87,6 @@ class SequenceSource:
             self._poses.append(pose if self._sequence.valid[number] else None)
         self._next, self._origin = 0, 0
 
-    def __str__(self) -> str:
-        return self._path
-
     def next(self, clock: Clock) -> Frame:
         """The next frame; it starts again where the sequence ends, and where the clock has jumped."""
         now, times = clock(), self._sequence.timestamps
@@ -93,10 +99,29 @@ class SequenceSource:
         return frame
 
 
-class VideoSource:
-    """A frame grabber by its number, or a video file at its own pace, again and again."""
+def open_capture(device: str) -> cv2.VideoCapture:
+    """A capture device by its number or path, a stream by its address, or a video file; closed if there is none."""
+    if not device.isdigit():
+        return cv2.VideoCapture(device)
+    if sys.platform == "linux" and not Path(f"/dev/video{device}").exists():
+        return cv2.VideoCapture()  # OpenCV would write lines of its own, each time
+    return cv2.VideoCapture(int(device))
 
-    def __init__(self, device: str, flip: str, crop: tuple[int, ...], shape: tuple[int, int]) -> None:
+
+class VideoSource(ImageSource):
+    """A frame grabber, or a video file at its own pace, again and again.
+
+    What shows no image of the right size any more is closed, and opened again with every call until it does.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        flip: str,
+        crop: tuple[int, ...],
+        shape: tuple[int, int],
+        open_capture: Callable[[str], cv2.VideoCapture] = open_capture,
+    ) -> None:
         """Raise InputError when it cannot be opened, and for images that, cropped, have not the right ``shape``.
 
         ``flip`` mirrors the images: none, horizontal, vertical or both. ``crop`` is (left, top, width, height), zeros
@@ -105,27 +130,29 @@ class VideoSource:
         self._device, self._flip, self._crop, self._shape = device, FLIPS.get(flip), crop, shape
         if len(crop) != 4 or min(crop) < 0:
             raise InputError(f"parameter video.crop: is {list(crop)}, not [left, top, width, height]")
-        self._live = device.isdigit()
-        self._capture = cv2.VideoCapture(int(device) if self._live else device)
+        self._live = device.isdigit() or "://" in device or Path(device).is_char_device()
+        self._open_capture = open_capture
+        self._capture = open_capture(device)
         if not self._capture.isOpened():
             raise InputError(f"parameter video.device: {device} cannot be opened as a video")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self._period = round(SECOND / (rate if rate > 0.0 else VIDEO_RATE))
         self._stamp = 0
-        first = self._read()
-        if first is None:
-            raise InputError(f"{device}: shows no image")
-        if first.shape != shape:
-            raise InputError(f"{device}: its images, cropped, have {first.shape} pixels, not {shape}")
-
-    def __str__(self) -> str:
-        return self._device
+        fault = self._fault(self._read())
+        if fault:
+            raise InputError(fault)
 
     def next(self, clock: Clock) -> Frame | None:
-        """The next image; None if there is none, or not of the right size."""
+        """The next image; None if there is none, or not of the right size: ask again after a while."""
+        if not self._capture.isOpened():
+            self._capture = self._open_capture(self._device)
+            if self._live:
+                self._read()  # what a device has kept may be of before
         image = self._read()
         now = clock()  # reading blocks until the machine has shown a new picture
-        if image is None or image.shape != self._shape:
+        self.trouble = self._fault(image)
+        if self.trouble:
+            self._capture.release()
             return None
         if self._live:
             return Frame(image, now)
@@ -134,16 +161,26 @@ class VideoSource:
             self._stamp = now + self._period
         return Frame(image, self._stamp)
 
+    def _fault(self, image: NDArray[np.uint8] | None) -> str:
+        if image is None:
+            return f"{self._device}: shows no image"
+        if image.shape != self._shape:
+            return f"{self._device}: its images, cropped, have {image.shape[:2]} pixels, not {self._shape}"
+        return ""
+
     def _read(self) -> NDArray[np.uint8] | None:
-        there, image = self._capture.read()
-        if not there and not self._live:
-            self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+        try:
             there, image = self._capture.read()
+            if not there and not self._live:
+                self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+                there, image = self._capture.read()
+        except cv2.error:  # so do some devices that are unplugged while they are read
+            return None
         if not there:
             return None
         left, top, width, height = self._crop
         if width and height:
             image = image[top : top + height, left : left + width]
-        if image.ndim == 3:
+        if image.ndim == 3 and image.size:
             image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        return np.ascontiguousarray(image if self._flip is None else cv2.flip(image, self._flip))
+        return np.ascontiguousarray(image if self._flip is None or not image.size else cv2.flip(image, self._flip))

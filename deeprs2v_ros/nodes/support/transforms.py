@@ -3,10 +3,15 @@
 To receive a message of TF in Python costs more than anything else an idle cart does, so it is done once, and not at all
 for what comes from the same process: that goes straight into the buffer, at the full rate of the encoders, whatever is
 broadcast for others.
+
+What TF itself would take in to everybody's harm is refused before: a quaternion that is none, of which TF makes some
+rotation, and a stamp far in the future, after which TF drops all others as too old.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -19,17 +24,27 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, TransformBroadcaster
 
 from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.support.conversions import nanoseconds
 
 _MOST_UNDER_WAY = 200
 """Own messages that may be on their way back to us; more are not remembered, and cost what others' messages cost."""
 _AUTHORITY = "default_authority"
+_LENGTH_TOLERANCE = 1e-2
+"""How far a quaternion's length may be from one."""
+FUTURE_TOLERANCE = 1_000_000_000
+"""ns that a transform may be stamped after the clock; where a recording begins again, those of its end are."""
 
 
 class Transforms:
-    """A ``buffer`` that the subscriptions of a node fill. All methods may be called from any thread."""
+    """A ``buffer`` that the subscriptions of a node fill. All methods may be called from any thread.
+
+    ``refused`` counts, by reason, the transforms that were not taken in.
+    """
 
     def __init__(self, node: Node) -> None:
         self.buffer = Buffer(node=node)
+        self.refused: Counter[str] = Counter()
+        self._clock, self._logger = node.get_clock(), node.get_logger()
         self._listeners: list[Callable[[], None]] = []
         self._sent: dict[bytes, None] = {}
         self._lock = Lock()
@@ -41,10 +56,9 @@ class Transforms:
         self._listeners.append(callback)
 
     def add(self, messages: Iterable[TransformStamped]) -> None:
-        """Take in transforms that change."""
-        for message in messages:
-            self.buffer.set_transform(message, _AUTHORITY)
-        self._tell()
+        """Take in transforms that change, but not those with a fault."""
+        now = self._clock.now().nanoseconds  # a simulated clock that was not heard yet is at zero, and sets no limit
+        self._take_in(messages, now + FUTURE_TOLERANCE if now else math.inf, self.buffer.set_transform)
 
     def expect(self, data: bytes) -> None:
         """A serialised message is about to be sent that is known here already."""
@@ -60,13 +74,40 @@ class Transforms:
             self.add(deserialize_message(data, TFMessage).transforms)
 
     def _on_static(self, data: bytes) -> None:
-        for message in deserialize_message(data, TFMessage).transforms:
-            self.buffer.set_transform_static(message, _AUTHORITY)
+        self._take_in(deserialize_message(data, TFMessage).transforms, math.inf, self.buffer.set_transform_static)
+
+    def _take_in(
+        self, messages: Iterable[TransformStamped], latest: float, put: Callable[[TransformStamped, str], None]
+    ) -> None:
+        for message in messages:
+            fault = _fault(message, latest)
+            if fault:
+                self._refuse(message, fault)
+            else:
+                put(message, _AUTHORITY)
         self._tell()
+
+    def _refuse(self, message: TransformStamped, fault: str) -> None:
+        with self._lock:
+            self.refused[fault] += 1
+            count = self.refused[fault]
+        self._logger.warning(
+            f"TF refused: {message.child_frame_id} in {message.header.frame_id} is {fault} ({count} so far)",
+            throttle_duration_sec=2.0,
+        )
 
     def _tell(self) -> None:
         for callback in self._listeners:
             callback()
+
+
+def _fault(message: TransformStamped, latest: float) -> str:
+    """What is wrong with a transform that is stamped ``latest`` (ns) at the latest, or an empty string."""
+    to, turn = message.transform.translation, message.transform.rotation
+    length = math.hypot(turn.x, turn.y, turn.z, turn.w)
+    if not math.isfinite(to.x + to.y + to.z) or not abs(length - 1.0) <= _LENGTH_TOLERANCE:
+        return "no rigid transform"
+    return "stamped far in the future" if nanoseconds(message.header.stamp) > latest else ""
 
 
 _SHARED: WeakKeyDictionary[Context, Transforms] = WeakKeyDictionary()

@@ -16,8 +16,6 @@ from tf2_ros.frame_tree import FrameTree
 from tf2_ros.rigid import Rigid, compose, normalised
 
 DEFAULT_CACHE_TIME = Duration(seconds=10)
-QUATERNION_TOLERANCE = 1e-2
-"""How far the squared length of a quaternion may be from one."""
 
 AnyTime = Time | TimeMessage
 
@@ -32,8 +30,8 @@ class BufferCore:
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
         """Add the place of ``child_frame_id`` in ``header.frame_id`` at the header's stamp.
 
-        What is no transform (NaN, a quaternion without unit length, a frame in itself, no frame) is logged and ignored,
-        and so is what is older than the cache time.
+        What is no transform (NaN, a quaternion without length, a frame in itself, no frame) is logged and ignored, and
+        so is what is older than the cache time. A quaternion of any other length is taken for the unit one along it.
         """
         self._insert(transform, authority, is_static=False)
 
@@ -125,10 +123,9 @@ def _fault(parent: str, child: str, vector: tuple[float, ...], quaternion: tuple
         return "TF_NO_FRAME_ID"
     if child == parent:
         return "TF_SELF_TRANSFORM"
-    if math.isnan(sum(vector) + sum(quaternion)):
+    # The official one makes a matrix of the quaternion, and of the matrix a quaternion, before it looks for NaN.
+    if any(math.isnan(part) for part in vector) or not 0.0 < math.hypot(*quaternion) < math.inf:
         return "TF_NAN_INPUT"
-    if abs(sum(part * part for part in quaternion) - 1.0) >= QUATERNION_TOLERANCE:
-        return "TF_DENORMALIZED_QUATERNION"
     return ""
 
 

@@ -58,19 +58,19 @@ def normalised(q: Quaternion) -> Quaternion:
 def interpolate(start: Rigid, end: Rigid, fraction: float) -> Rigid:
     """Between ``start`` (fraction 0) and ``end`` (1): translation on the straight line, rotation on the shorter arc.
 
-    The half angle comes from the chords, ``2 atan2(|a - b|, |a + b|)``, which is exact where the arc is short.
+    As in the official one the angle comes from its cosine, so that turns of less than some 2e-8 rad count as none.
     """
     keep = 1.0 - fraction
     translation = tuple(keep * a + fraction * b for a, b in zip(start[0], end[0], strict=True))
     a, b = start[1], end[1]
-    if a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] < 0.0:
-        b = (-b[0], -b[1], -b[2], -b[3])
-    apart = math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3])
-    together = math.hypot(a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])
-    angle = 2.0 * math.atan2(apart, together)
-    if angle > 1e-9:
-        sine = math.sin(angle)
-        keep, fraction = math.sin(keep * angle) / sine, math.sin(fraction * angle) / sine
+    cosine = a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
+    if cosine < 0.0:
+        b, cosine = (-b[0], -b[1], -b[2], -b[3]), -cosine
+    angle = math.acos(min(cosine, 1.0))
+    if angle == 0.0:
+        return translation, a
+    sine = math.sin(angle)
+    keep, fraction = math.sin(keep * angle) / sine, math.sin(fraction * angle) / sine
     blend = (
         keep * a[0] + fraction * b[0],
         keep * a[1] + fraction * b[1],

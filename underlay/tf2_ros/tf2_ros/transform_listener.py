@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from threading import Thread
-
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 from tf2_msgs.msg import TFMessage
@@ -25,7 +21,6 @@ class TransformListener:
         buffer: BufferCore,
         node: Node,
         *,
-        spin_thread: bool = False,
         qos: QoSProfile | int | None = None,
         static_qos: QoSProfile | int | None = None,
         tf_topic: str = DEFAULT_TF_TOPIC,
@@ -35,7 +30,6 @@ class TransformListener:
 
         :param buffer: The buffer to fill.
         :param node: The ROS 2 node.
-        :param spin_thread: Whether to spin the node in a thread of its own.
         :param qos: A QoSProfile or a history depth for dynamic transforms.
         :param static_qos: The same for static ones.
         """
@@ -47,23 +41,14 @@ class TransformListener:
             )
         self.buffer = buffer
         self.node = node
-        self.executor: SingleThreadedExecutor | None = None
         # In the node's default group a callback that waits for a transform would keep this one from bringing it.
         self.group = ReentrantCallbackGroup()
         self.tf_sub = node.create_subscription(TFMessage, tf_topic, self.callback, qos, callback_group=self.group)
         self.tf_static_sub = node.create_subscription(
             TFMessage, tf_static_topic, self.static_callback, static_qos, callback_group=self.group
         )
-        if spin_thread:
-            self.executor = SingleThreadedExecutor(context=node.context)
-            self.executor.add_node(node)
-            self.dedicated_listener_thread = Thread(target=_spin, args=(self.executor,))
-            self.dedicated_listener_thread.start()
 
     def __del__(self) -> None:
-        if self.executor is not None:
-            self.executor.shutdown()
-            self.dedicated_listener_thread.join()
         self.unregister()
 
     def unregister(self) -> None:
@@ -80,8 +65,3 @@ class TransformListener:
         """Take in transforms that never change."""
         for transform in data.transforms:
             self.buffer.set_transform_static(transform, "default_authority")
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    with suppress(ExternalShutdownException):
-        executor.spin()
