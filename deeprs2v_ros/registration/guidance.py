@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, is_covariance
+from deeprs2v_ros.geometry import Array, is_covariance, rounded
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Freeze, FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.prediction import Prediction
@@ -198,6 +198,7 @@ class Guidance:
         tracked = locate(arrival.shown)
         if tracked is None:
             return self._conclude(arrival, Refusal.NO_TRANSFORM, image)
+        tracked = rounded(tracked)  # so that a replay of what is said of this image starts from the very same
         located = self._clock.now()
         frozen = self._first_look(arrival, image, tracked, ready.tracker)
         if frozen is None:
