@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.imaging.mask import find_mask
 from deeprs2v_ros.registration.arrivals import Refusal
-from deeprs2v_ros.registration.guidance import CONTRADICTED, Arrival, Clock, Guidance, GuidanceSettings, Outcome
+from deeprs2v_ros.registration.guidance import CONTRADICTED, Arrival, Clock, GuidanceSettings, Outcome
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.registration.preparation import prepare
 from deeprs2v_ros.registration.supervisor import State, Verdict
 from deeprs2v_ros.replay.audit import Audit, Said
+from deeprs2v_ros.replay.background import PREPARING, Background
 from deeprs2v_ros.replay.clock import BagClock, Seen
 from deeprs2v_ros.replay.messages import image_of, stamp_of
-from deeprs2v_ros.replay.player import Begin, Conclusion, Player, carry_out
+from deeprs2v_ros.replay.player import Begin, Conclusion, Player
 from deeprs2v_ros.replay.transforms import TransformTree
 
 NOT_SEEN = "NOT_SEEN"
@@ -46,52 +45,6 @@ SET_ASIDE = (
     _STARTING, _FINDING_MASK, _NO_VOLUME, Refusal.SUPERSEDED.value, Refusal.NO_TRANSFORM.value, *_OVER, NOT_SEEN
 )  # fmt: skip
 """Reasons of images that only time kept from being registered."""
-
-
-PREPARING = (find_mask, prepare)
-"""What takes seconds in the background before an image can be registered."""
-
-
-class Background(Executor):
-    """Does at once what is submitted, but for what is held back, and for second looks, which are done when told."""
-
-    LOOKS = 3
-    """Second looks that are remembered: where computing was slow, a look began with an earlier image than here."""
-
-    def __init__(self) -> None:
-        self._held: tuple[Callable[..., Any], ...] = PREPARING
-        self._waiting: list[tuple[Callable[..., Any], Callable[[], None]]] = []
-        self._looks: deque[Callable[[], Any]] = deque(maxlen=self.LOOKS)
-
-    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        """Do ``work``, or remember it."""
-        future: Future[Any] = Future()
-        job = partial(work, *arguments, **named)
-        if isinstance(getattr(work, "__self__", None), Guidance):
-            self._looks.append(job)
-            future.set_result(None)  # so that the next one is due when it was
-        elif work in self._held:
-            self._waiting.append((work, partial(carry_out, future, job)))
-        else:
-            carry_out(future, job)
-        return future
-
-    def hold(self, *works: Callable[..., Any]) -> None:
-        """Hold these back from now on, and do all others that were."""
-        self._held = works
-        waiting, self._waiting = self._waiting, []
-        for work, do in waiting:
-            if work in works:
-                self._waiting.append((work, do))
-            else:
-                do()
-
-    def look_again(self, until: Callable[[], bool]) -> None:
-        """Do second looks, the newest first, until one has changed what it should."""
-        while self._looks:
-            self._looks.pop()()
-            if until():
-                return
 
 
 @dataclass(frozen=True)
@@ -126,6 +79,7 @@ class Reenactment(Player):
         self._begin = lambda *_: begin(Clock(self._time, lambda: self._steady), self._background)
         super().__init__(self._begin, 0, centre, clock, tree, conclude, log)
         self._images: dict[int, _Waiting] = {}  # by the number of what was said of them
+        self._unseen: deque[tuple[int, Arrival, int]] = deque()  # number, image, and until when it waits for TF
         self._recorded = self._settled = 0  # how much of the audit the bag has come to, and how much is done with
         self._received = 0  # when the last image was, on the nodes' clock
         self._run, self._prepared, self._over = 0, False, False
@@ -158,7 +112,7 @@ class Reenactment(Player):
         frame, self._count = self._count, self._count + 1
         number = self._audit.of_frame[frame]
         if number is None or number < self._settled:
-            self._say(frame, self._not_seen(stamp, NOT_SEEN), None)
+            self._unseen.append((frame, self._unseen_arrival(stamp), self._clock.steady + MISSING))
             return
         said = self._audit.said[number]
         self._begin_anew(said)
@@ -173,6 +127,12 @@ class Reenactment(Player):
 
     def work(self) -> None:
         """Do all that was said until now."""
+        while self._unseen:
+            frame, arrival, until = self._unseen[0]
+            if self._look_up(arrival.shown) is None and self._clock.steady < until:
+                break
+            self._unseen.popleft()
+            self._say(frame, self._unchanged(arrival, NOT_SEEN, self._clock.now), None)
         while self._settled < self._recorded:
             said = self._audit.said[self._settled]
             waiting = self._images.pop(self._settled, None)
@@ -219,13 +179,13 @@ class Reenactment(Player):
             return self._guidance.refuse(arrival, Refusal.NO_VOLUME)
         known = said.registered is not None or said.state == State.FAULT.name or reason in (*SET_ASIDE, *_BY_PICTURE)
         if not known:
-            return self._not_seen(said.stamp, reason, arrival)
+            return self._unchanged(arrival, reason, said.concluded)
         try:
             image = image_of(waiting.message)
         except InputError as error:
             self._log(str(error))
             return self._guidance.refuse(arrival, Refusal.UNREADABLE)
-        held = {_FINDING_MASK: PREPARING, _STARTING: (prepare,)}
+        held = {_FINDING_MASK: PREPARING, Refusal.NEW_VOLUME.value: PREPARING, _STARTING: (prepare,)}
         self._background.hold(*held.get(reason, ()))
         self._set_time(said.located, said.concluded, before_last=meanwhile)
         return self._guidance.on_image(arrival, image, partial(self._locate, said), self._arm_at(said.began))
@@ -240,19 +200,21 @@ class Reenactment(Player):
         known = [covariance for said, covariance in self._arms if said <= time]
         return known[-1] if known else None
 
-    def _not_seen(self, stamp: int, reason: str, arrival: Arrival | None = None) -> Outcome:
-        """An image that changes nothing at all, not even what stamp may come next."""
-        now = self._clock.now if arrival is None else self._moments[-1]
+    def _unseen_arrival(self, stamp: int) -> Arrival:
+        """An image that the nodes never saw must not even change what stamp may come next."""
+        return Arrival(stamp, stamp - round(1e9 * self._settings.image_time_offset), self._clock.now, 0)
+
+    def _unchanged(self, arrival: Arrival, reason: str, now: int) -> Outcome:
+        """An image that changes nothing, for a reason of which nothing is known here."""
         moment = self._guidance.at(now)
         verdict = Verdict(moment.state, False, reason, moment.held, None if moment.held is None else moment.held.age)
-        arrival = arrival or Arrival(stamp, stamp - round(1e9 * self._settings.image_time_offset), now, 0)
         return Outcome(arrival, verdict, now, None, moment.predicted)
 
     # --- What happens beside images ---
 
     def _begin_anew(self, said: Said) -> None:
         """Before an image is received: the clock has jumped back, or what had been prepared is prepared again."""
-        if said.received < self._received:
+        if self._received - said.received > round(1e9 * self._settings.future_tolerance):
             self._jump()
         elif self._prepared and said.reason == _FINDING_MASK:  # the node is another one
             self._guidance = self._begin()

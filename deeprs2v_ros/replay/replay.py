@@ -161,6 +161,7 @@ class _Performance:
                 player.work()
                 bar.update(topic == topics.image)
             player.finish()
+        self._warn_of_other_volumes()
         return Replayed(
             self._images,
             self._statuses,
@@ -172,6 +173,13 @@ class _Performance:
             {} if self._audit is None else self._audit.by_frame(),
             isinstance(player, Reenactment),
         )
+
+    def _warn_of_other_volumes(self) -> None:
+        ours = {each.volume for each in self._statuses}
+        theirs = {each.volume for each in self._audit.said} if self._audit else set()
+        others = {_digest(each): each for each in theirs if each}
+        for digest in others.keys() - {_digest(each) for each in ours}:
+            self._log(f"the nodes registered to another volume, {others[digest]}")
 
     def _told(self, settings: GuidanceSettings) -> bool:
         """Whether the poses are what the nodes said. Raises InputError if they should be and cannot."""
@@ -243,6 +251,11 @@ class _Performance:
         self._statuses.append(status_of(conclusion, self._configuration))
         if conclusion.outcome.result is not None:
             self._runtimes.append(1e3 * conclusion.outcome.result.runtime)
+
+
+def _digest(source: str) -> str:
+    """The last word of a file's name and SHA-256."""
+    return source.rpartition(" ")[2]
 
 
 def _asked_for(request: Request) -> dict[str, Any]:
