@@ -5,9 +5,12 @@ states of the arm. Parameters are those of the nodes, in the same file. Every im
 where it would have been broadcast; beside it, POSES.statuses.jsonl says everything else: state, reason, what is on TF,
 what is predicted. The same bag gives the same files, bit for bit; so runtimes are 0.
 
-The clock is the bag's: the time at which each message was recorded. Registration takes none of it, so no image is
-superseded and predictions reach less far ahead than they do live. Where nothing was registered, a row has the tracked
-pose, and where the arm did not say that, the origin of the volume.
+Where the bag has the statuses of the nodes, images that they did not register for want of time are set aside as well,
+poses and times are those that the nodes had, and what comes of it is compared to what they said. Otherwise, and with
+--all-images, the clock is the bag's: the time at which each message was recorded. Registration takes none of it, so no
+image is superseded and predictions reach less far ahead than they do live.
+
+Where nothing was registered, a row has the tracked pose, and where the arm did not say that, the origin of the volume.
 """
 
 from __future__ import annotations
@@ -88,7 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     replayed = replay(request, log.say)
     log.finish()
-    if replayed.reenacted and replayed.set_aside:
+    if replayed.set_aside:
         print(f"deeprs2v replay: {_not_registered(replayed)}", file=sys.stderr)
     of_images = sorted((each for each in replayed.statuses if each.frame is not None), key=lambda each: each.frame)
     write_poses(arguments.output, [row_of(each, replayed.images.image_from_pixel) for each in of_images])

@@ -95,6 +95,8 @@ class Replayed:
     @property
     def set_aside(self) -> dict[str, int]:
         """How many images were not registered since the nodes had not, by reason."""
+        if not self.reenacted:
+            return {}
         return dict(Counter(each.reason for each in self.statuses if each.reason in SET_ASIDE).most_common())
 
 

@@ -97,7 +97,7 @@ def _summary(replayed: Replayed, errors: Errors | None) -> dict[str, object]:
         "states": dict(Counter(each.state for each in of_images)),
         "reasons": dict(Counter(each.reason for each in of_images if not each.accepted)),
         "followed": sum(bool(each.followed) for each in of_images),
-        "set_aside": replayed.set_aside if replayed.reenacted else {},
+        "set_aside": replayed.set_aside,
         "nodes": _against_nodes(replayed.agreement),
         "volume": used.volume,
         "weights": used.weights,
