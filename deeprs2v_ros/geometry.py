@@ -22,6 +22,8 @@ from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float64]
 
+_STEPS = np.array([1e-6] * 3 + [1e-8] * 3)  # mm and rad to which `rounded` rounds
+
 
 def rigid(rotation: ArrayLike | None = None, translation: ArrayLike = (0.0, 0.0, 0.0)) -> Array:
     """The 4x4 transform with a 3x3 ``rotation`` (identity if None) and a ``translation`` (3,)."""
@@ -63,6 +65,15 @@ def to_motion(transform: Array) -> Array:
     twice_sine = math.hypot(*axis.tolist())
     angle = math.atan2(twice_sine, twice_cosine)
     return np.array([x, y, z, *(axis * (angle / twice_sine if twice_sine > 1e-12 else 0.5))])
+
+
+def rounded(transform: Array) -> Array:
+    """A rigid ``transform`` (4, 4), rounded to a nanometre and to 1e-8 rad.
+
+    A message, with its metres and its quaternion, says it up to the last digits of a float. Whoever rounds what it says
+    has the same transform to the last bit.
+    """
+    return from_motion(np.round(to_motion(transform) / _STEPS) * _STEPS)
 
 
 def about(centre: ArrayLike, transform: Array) -> Array:

@@ -156,7 +156,7 @@ def _status(stamp: int, state: int, tracked: np.ndarray, motion: np.ndarray, lat
     accepted = state == TRACKING
     nan, latency = float("nan"), latency_ms / 1e3
     return _T[STATUS](
-        _header(stamp, "us_volume"), state, accepted, "" if accepted else "LOW_LNCC",
+        _header(stamp, "us_volume"), False, state, accepted, "" if accepted else "LOW_LNCC",
         _pose(tracked), _pose(motion @ tracked), np.zeros(36), _pose(motion), _pose(np.eye(4)),
         _pose(motion), 0.0, np.zeros(36),
         _T["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), _pose(motion), UNCERTAINTY.ravel(), latency, 0.5,

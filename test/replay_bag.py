@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 from phantoms import CENTRE, IMAGE_FROM_PIXEL, SHAPE, cut_frame, middle_pose, phantom
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.arm.description import read_arm
@@ -26,6 +26,9 @@ POSE = middle_pose(VOLUME)
 MIDDLE = apply(POSE, CENTRE)
 ARM = read_arm(resource("config/arm/liver.yaml")).holding(SHAPE, IMAGE_FROM_PIXEL)
 STORE = get_typestore(Stores.ROS2_KILTED)
+STATUS = "deeprs2v_ros/msg/RegistrationStatus"
+_DEFINITION = Path(__file__).parent.parent / "msg" / "RegistrationStatus.msg"
+STORE.register(get_types_from_msg(_DEFINITION.read_text(), STATUS))
 T = STORE.types
 
 
@@ -86,6 +89,31 @@ class Arm:
     said: Callable[[int], bool] = lambda time: True
 
 
+@dataclass
+class Told:
+    """What the nodes said of an image with ``stamp``, if not how far they came with it: ``reason`` says why.
+
+    ``tracked`` X and ``registered`` Y are (4, 4) mm; None where they never were. ``received`` and ``concluded`` are
+    when the image came and when this was said; ``age`` (s) is that of the last accepted image.
+    """
+
+    stamp: int
+    received: int
+    concluded: int
+    reason: str
+    state: str = "WAITING"
+    tracked: np.ndarray = None
+    registered: np.ndarray = None
+    prior: np.ndarray = None
+    followed: bool = False
+    age: float = np.nan
+    offset: int = 0
+    recorded: int = None
+
+    def __post_init__(self):
+        self.recorded = self.concluded + DELAY if self.recorded is None else self.recorded
+
+
 def write(
     bag: Path,
     shown: list[Image],
@@ -96,8 +124,13 @@ def write(
     names: dict[str, str] | None = None,
     leave_out: tuple[str, ...] = (),
     target: np.ndarray | None = None,
+    told: list[Told] = (),
+    also: str = "",
 ) -> Path:
-    """Write a bag. ``shift`` is added to the stamps of what was received at a time, ``names`` are other topics.
+    """Write a bag with the statuses that the nodes have ``told``.
+
+    ``shift`` is added to the stamps of what was received at a time, ``names`` are other topics, and ``also`` is another
+    one with the same images.
 
     Where the organ carries a ``target`` (3,) of the volume is recorded with every image, if there is one.
     """
@@ -116,7 +149,8 @@ def write(
             messages.append((time + arm.delay, "joint_states", "sensor_msgs/msg/JointState", make, time))
     for each in shown:
         make = lambda stamp, each=each: _image(stamp, each.picture)  # noqa: E731
-        messages.append((each.received, "us/image", "sensor_msgs/msg/Image", make, each.stamp))
+        topics = ("us/image", also) if also else ("us/image",)
+        messages += [(each.received, topic, "sensor_msgs/msg/Image", make, each.stamp) for topic in topics]
     if target is not None:
         fixed = rigid(translation=target)
         make = lambda stamp: _tf(stamp, "tumor", fixed, "us_volume_corrected")  # noqa: E731
@@ -125,6 +159,9 @@ def write(
             place = apply(BASE_FROM_VOLUME @ inverse(organ_at(each.time)), target)
             make = lambda stamp, place=place: _point(stamp, place)  # noqa: E731
             messages.append((each.received, "simulation/target", "geometry_msgs/msg/PointStamped", make, each.stamp))
+    for each in told:
+        message = _status(each)
+        messages.append((each.recorded, "registration/status", STATUS, lambda _, message=message: message))
     writer = Writer(bag, version=9, storage_plugin=storage)
     if zstd is not None:
         writer.set_compression(zstd, CompressionFormat.ZSTD)
@@ -169,3 +206,54 @@ def _joints(stamp: int, joints: dict[str, float]) -> object:
 def _image(stamp: int, picture: np.ndarray) -> object:
     rows, columns = picture.shape
     return T["sensor_msgs/msg/Image"](_header(stamp, "us_image"), rows, columns, "mono8", 0, columns, picture.ravel())
+
+
+def _pose(place: np.ndarray | None) -> object:
+    numbers = np.full(7, np.nan)
+    if place is not None:
+        numbers = np.concatenate([place[:3, 3] / 1e3, Rotation.from_matrix(place[:3, :3]).as_quat()])
+    x, y, z, *turn = numbers.tolist()
+    return T["geometry_msgs/msg/Pose"](T["geometry_msgs/msg/Point"](x, y, z), T["geometry_msgs/msg/Quaternion"](*turn))
+
+
+def _status(told: Told) -> object:
+    """Only what a replay reads is filled in."""
+    kind, nan = T[STATUS], float("nan")
+    time = T["builtin_interfaces/msg/Time"](*divmod(told.concluded, SECOND))
+    since = lambda moment: (moment - told.stamp) / 1e9  # noqa: E731
+    from_prior = nan
+    if told.registered is not None:
+        prior = told.tracked if told.prior is None else told.prior
+        from_prior = float(np.linalg.norm(apply(told.registered, CENTRE) - apply(prior, CENTRE)))
+    accepted = not told.reason
+    filled = {
+        "header": _header(told.stamp, "us_volume"),
+        "state": getattr(kind, told.state),
+        "accepted": accepted,
+        "reason": told.reason,
+        "without_image": told.reason in ("IMAGE_STALE", "EXPIRED", "RESET"),
+        "tracked_pose": _pose(told.tracked),
+        "pose": _pose(told.tracked if told.registered is None else told.registered),
+        "predicted_at": time,
+        "predicted_horizon": since(told.concluded) + told.offset / 1e9 if accepted else nan,
+        "prior_distance_mm": from_prior,
+        "latency_received": since(told.received),
+        "latency_transform": nan if told.tracked is None else since(told.concluded),
+        "latency_correction": nan if told.registered is None else since(told.concluded),
+        "latency_published": since(told.concluded),
+        "correction_age": told.age,
+        "followed": told.followed,
+        "volume": "" if told.reason in ("STARTING", "FINDING_MASK", "NO_VOLUME") else "volume.mha",
+    }
+    empty = {
+        "geometry_msgs__msg__Pose": _pose(None),
+        "geometry_msgs__msg__Point": T["geometry_msgs/msg/Point"](nan, nan, nan),
+        "np.ndarray": np.full(36, nan),
+        "float": nan,
+        "int": 0,
+        "str": "",
+    }
+    for each in fields(kind):
+        if each.name not in filled:
+            filled[each.name] = next(value for name, value in empty.items() if name in str(each.type))
+    return kind(**filled)

@@ -94,6 +94,7 @@ def test_the_simulated_cart_from_encoder_counts_to_the_report(tmp_path):
     assert "acquiring the volume" in result.stderr
     assert str(folder / "volume.mha") in (folder / "parameters.yaml").read_text()
     assert [path.name for path in folder.parent.iterdir()] == ["demo"]
+    assert_reproduced(folder, tmp_path)
 
 
 @needs_ros
@@ -135,6 +136,16 @@ def assert_complete(folder, printed):
         "/registration/status", "/registration/slice", "/registration/blend", "/monitor/target",
         "/monitor/target_now", "/monitor/target_predicted", "/simulation/target",
     }  # fmt: skip
+
+
+def assert_reproduced(folder, tmp_path):
+    """A replay of the bag says what the nodes said."""
+    arguments = ["--volume", folder / "volume.mha", "--parameters", folder / "parameters.yaml"]
+    arguments += ["--output", tmp_path / "poses.csv", "--report", tmp_path / "report"]
+    assert main(["replay", *map(str, [folder / "bag", *arguments])]) == 0
+    nodes = json.loads((tmp_path / "report" / "summary.json").read_text())["nodes"]
+    assert nodes["both"] >= 5
+    assert (nodes["nodes_only"], nodes["replay_only"], nodes["reproduced"]) == (0, 0, True)
 
 
 def start(arguments, folder, environment=None):

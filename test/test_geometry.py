@@ -70,3 +70,14 @@ def test_the_motion_of_a_transform_is_scipys_rotation_vector_at_any_angle(angle)
     turn = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis))
     transform = g.rigid(turn.as_matrix(), (1.0, -2.0, 3.0))
     np.testing.assert_allclose(g.to_motion(transform), [1.0, -2.0, 3.0, *turn.as_rotvec()], atol=1e-11, rtol=1e-9)
+
+
+def test_a_rounded_transform_survives_metres_and_a_quaternion_to_the_last_bit():
+    for _ in range(200):
+        transform = random_rigid()
+        rounded = g.rounded(transform)
+        assert np.abs(rounded - transform)[:3, 3].max() <= 1e-6
+        assert g.geodesic_distance(rounded[:3, :3], transform[:3, :3]) < 1e-7
+        metres, quaternion = 1e-3 * rounded[:3, 3], Rotation.from_matrix(rounded[:3, :3]).as_quat()
+        told = g.rigid(Rotation.from_quat(quaternion).as_matrix(), 1e3 * metres)
+        np.testing.assert_array_equal(g.rounded(told), rounded)

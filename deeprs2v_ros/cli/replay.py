@@ -5,9 +5,12 @@ states of the arm. Parameters are those of the nodes, in the same file. Every im
 where it would have been broadcast; beside it, POSES.statuses.jsonl says everything else: state, reason, what is on TF,
 what is predicted. The same bag gives the same files, bit for bit; so runtimes are 0.
 
-The clock is the bag's: the time at which each message was recorded. Registration takes none of it, so no image is
-superseded and predictions reach less far ahead than they do live. Where nothing was registered, a row has the tracked
-pose, and where the arm did not say that, the origin of the volume.
+Where the bag has the statuses of the nodes, images that they did not register for want of time are set aside as well,
+poses and times are those that the nodes had, and what comes of it is compared to what they said. Otherwise, and with
+--all-images, the clock is the bag's: the time at which each message was recorded. Registration takes none of it, so no
+image is superseded and predictions reach less far ahead than they do live.
+
+Where nothing was registered, a row has the tracked pose, and where the arm did not say that, the origin of the volume.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from tqdm import tqdm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.evaluation.poses import write_poses
 from deeprs2v_ros.registration.methods import LIVE
+from deeprs2v_ros.replay.agreement import in_words
 from deeprs2v_ros.replay.replay import SOURCES, Replayed, Request, replay
 from deeprs2v_ros.replay.statuses import row_of, write_statuses
 
@@ -32,6 +36,7 @@ TOPICS = (
     ("pose", "arm/image_pose", "how sure the arm is of the image's pose"),
     ("tf", "tf", "transforms"),
     ("tf-static", "tf_static", "transforms that stay"),
+    ("status", "registration/status", "what the nodes said of each image"),
 )
 """Options --NAME-topic, topics that are usual, and what is on them."""
 
@@ -46,9 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pixel-size", type=float, nargs=2, metavar=("X", "Y"), help="mm; without it, as the parameters say"
     )
-    parser.add_argument("--poses", choices=SOURCES, help="where poses come from (default tf if that leads there)")
+    parser.add_argument(
+        "--poses",
+        choices=SOURCES,
+        help="where poses come from (default: what the nodes said, else tf if it leads there)",
+    )
+    parser.add_argument("--all-images", action="store_true", help="register also what the nodes had no time for")
+    parser.add_argument("--namespace", metavar="NAME", help="of the topics (default: that of the only us/image)")
     for name, usual, what in TOPICS:
-        parser.add_argument(f"--{name}-topic", metavar="TOPIC", help=f"{what} (default {usual}, in any namespace)")
+        parser.add_argument(f"--{name}-topic", metavar="TOPIC", help=f"{what} (default {usual}, in the namespace)")
     parser.add_argument("--output", type=Path, required=True, metavar="POSES.csv", help="rows to write")
     parser.add_argument("--report", type=Path, metavar="DIR", help="folder for a page with plots and numbers")
 
@@ -73,10 +84,15 @@ def run(arguments: argparse.Namespace) -> None:
             "pose": arguments.pose_topic,
             "tf": arguments.tf_topic,
             "tf_static": arguments.tf_static_topic,
+            "status": arguments.status_topic,
         },
+        arguments.namespace,
+        arguments.all_images,
     )
     replayed = replay(request, log.say)
     log.finish()
+    if replayed.set_aside:
+        print(f"deeprs2v replay: {_not_registered(replayed)}", file=sys.stderr)
     of_images = sorted((each for each in replayed.statuses if each.frame is not None), key=lambda each: each.frame)
     write_poses(arguments.output, [row_of(each, replayed.images.image_from_pixel) for each in of_images])
     write_statuses(arguments.output.with_suffix(".statuses.jsonl"), replayed.statuses)
@@ -85,6 +101,8 @@ def run(arguments: argparse.Namespace) -> None:
 
         write_report(arguments.report, replayed, str(arguments.bag))
     print(f"{arguments.output}: {_summary(replayed)}")
+    if replayed.agreement is not None:
+        print(f"against the nodes: {in_words(replayed.agreement)}")
     if not any(each.volume for each in replayed.statuses):
         raise InputError(f"{arguments.bag}: nothing could be registered: {log.last or of_images[-1].reason}")
     if replayed.statuses[-1].state == "FAULT":
@@ -109,6 +127,15 @@ def _summary(replayed: Replayed) -> str:
             f"predicted {errors.forecast.rms:.2f}"
         )
     return "; ".join(part for part in parts if part)
+
+
+def _not_registered(replayed: Replayed) -> str:
+    images = sum(each.frame is not None for each in replayed.statuses)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in replayed.set_aside.items())
+    return (
+        f"the nodes did not register {sum(replayed.set_aside.values())} of {images} images: {reasons}; "
+        "--all-images registers those too"
+    )
 
 
 class _Log:

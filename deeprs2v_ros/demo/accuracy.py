@@ -18,9 +18,6 @@ WRONG = 5.0
 
 TRACKING = "TRACKING"
 
-NO_IMAGES = "IMAGE_STALE"
-"""Reason of the one status that is not about an image."""
-
 IN_FLIGHT = 10**9
 """ns: an image as young as this when the recording ended may still have been at work."""
 
@@ -135,7 +132,7 @@ def tracking_began(recording: Recording) -> int:
 
 def account(recording: Recording) -> Accounting:
     """Check that every image got exactly one status."""
-    stamps = [status.stamp for status in recording.statuses if status.reason != NO_IMAGES]
+    stamps = [status.stamp for status in recording.statuses if status.of_image]
     if not stamps:
         return Accounting(0)
     began, ended = min(stamps), recording.end - IN_FLIGHT

@@ -29,13 +29,16 @@ _UNITS = np.array([_MM_PER_M] * 3 + [1.0] * 3)
 
 @dataclass(frozen=True)
 class Status:
-    """What became of one image. ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns.
+    """What became of one image, or, unless it is ``of_image``, what changed without one.
+
+    ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns.
 
     ``predicted`` is C at ``predicted_at`` (ns) and ``uncertainty`` (6, 6) the covariance of a small motion of it about
     ``middle`` (3,), the middle of the volume; mm, rad; NaN without a prediction.
     """
 
     stamp: int
+    of_image: bool
     state: str
     accepted: bool
     reason: str
@@ -151,6 +154,7 @@ def _status(message: Any) -> Status:
     poses = (message.tracked_pose, message.pose, message.organ_motion)
     return Status(
         _stamp(message.header),
+        not message.without_image,
         names[message.state],
         bool(message.accepted),
         message.reason,

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, is_covariance
+from deeprs2v_ros.geometry import Array, is_covariance, rounded
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Freeze, FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.prediction import Prediction
@@ -72,6 +72,7 @@ class Arrival:
     """An image that has arrived: its ``stamp``, the time that it has ``shown``, when it was ``received``, all in ns.
 
     ``refusal`` says why it is not to be looked at, ``epoch`` which volume and which run of the clock it belongs to.
+    What changes without an image is said as if one had arrived at that moment, with ``of_image`` false.
     """
 
     stamp: int
@@ -79,6 +80,7 @@ class Arrival:
     received: int
     epoch: int
     refusal: Refusal = Refusal.NONE
+    of_image: bool = True
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ class Guidance:
         tracked = locate(arrival.shown)
         if tracked is None:
             return self._conclude(arrival, Refusal.NO_TRANSFORM, image)
+        tracked = rounded(tracked)  # so that a replay of what is said of this image starts from the very same
         located = self._clock.now()
         refusal, still = self._first_look(arrival, image, tracked, ready.tracker)
         if refusal:
@@ -281,7 +284,7 @@ class Guidance:
             ):  # an image is at work, and will say it
                 return None
             reason = Refusal.IMAGE_STALE.value if stale else self._because
-            outcome = self._aside(Arrival(now, now, now, self._epoch), reason, now)
+            outcome = self._aside(Arrival(now, now, now, self._epoch, of_image=False), reason, now)
         if stale:
             self._log(f"no usable images for {self._settings.image_timeout:g} s")
         return outcome

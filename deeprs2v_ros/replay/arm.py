@@ -95,4 +95,4 @@ class Kinematics:
             self._tree.insert(parent, child, stamp, place)
         if stamp >= self._next:
             self._next = stamp + self._period
-            self._player.arm = self._uncertain.pose(joints).covariance
+            self._player.on_arm(self._uncertain.pose(joints).covariance)

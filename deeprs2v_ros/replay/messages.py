@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.arm.chain import Chain
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import Array, inverse, rigid, turned_covariance
+from deeprs2v_ros.geometry import Array, inverse, is_covariance, rigid, turned_covariance
 from deeprs2v_ros.imaging.image_encodings import grey_levels
 
 MM = 1e3
@@ -20,7 +20,12 @@ MM = 1e3
 
 def stamp_of(header: Any) -> int:
     """A header's stamp in ns."""
-    return header.stamp.sec * 10**9 + header.stamp.nanosec
+    return time_of(header.stamp)
+
+
+def time_of(time: Any) -> int:
+    """A time in ns."""
+    return time.sec * 10**9 + time.nanosec
 
 
 def point_of(point: Any) -> Array:
@@ -52,10 +57,10 @@ def covariance_of(message: Any) -> Array:
     at, turn = pose.position, pose.orientation
     parent_from_frame = rigid_from((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w), "pose")
     units = np.array([MM] * 3 + [1.0] * 3)
-    covariance = units[:, None] * np.reshape(message.pose.covariance, (6, 6)) * units
-    if not np.isfinite(covariance).all():
-        raise InputError("pose: its covariance is not finite")
-    return turned_covariance(covariance, inverse(parent_from_frame))
+    given = np.reshape(message.pose.covariance, (6, 6))
+    if not is_covariance(given):
+        raise InputError("pose: its covariance is none: not finite, not symmetric, or with variances below zero")
+    return turned_covariance(units[:, None] * given * units, inverse(parent_from_frame))
 
 
 def joints_of(message: Any, chain: Chain) -> dict[str, float]:

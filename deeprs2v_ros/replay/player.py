@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,15 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import IMAGE, VOLUME
 from deeprs2v_ros.geometry import Array, seen_from
-from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Refusal
-from deeprs2v_ros.registration.guidance import Arrival, Clock, Guidance, GuidanceSettings, Outcome
+from deeprs2v_ros.registration.guidance import Arrival, Clock, Guidance, Outcome
 from deeprs2v_ros.registration.prediction import Prediction
-from deeprs2v_ros.registration.preparation import Recipe
 from deeprs2v_ros.replay.clock import BagClock, Seen
 from deeprs2v_ros.replay.messages import image_of, stamp_of
 from deeprs2v_ros.replay.transforms import TransformTree
+
+Begin = Callable[[Clock, Executor], Guidance]
+"""Makes the pipeline for a clock, and an executor for what nobody waits for."""
 
 
 class AtOnce(Executor):
@@ -30,16 +32,21 @@ class AtOnce(Executor):
     def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         """Run ``work``; what it raises is in the future."""
         future: Future[Any] = Future()
-        try:
-            future.set_result(work(*arguments, **named))
-        except Exception as error:  # as any executor does
-            future.set_exception(error)
+        carry_out(future, partial(work, *arguments, **named))
         return future
+
+
+def carry_out(future: Future[Any], job: Callable[[], Any]) -> None:
+    """Do a ``job``; what it returns or raises is in the ``future``, as with any executor."""
+    try:
+        future.set_result(job())
+    except Exception as error:
+        future.set_exception(error)
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What became of image number ``frame``, counted as received from 0; None: of no image, since none came.
+    """What became of image number ``frame``, counted as recorded from 0; None: of no image, since none came.
 
     ``tracked`` is X (4, 4) mm at the time that the image shows, wherever the arm has said it, be the image looked at or
     not. ``forecast`` is what had been predicted for that time when the image came.
@@ -69,30 +76,29 @@ class Player:
 
     def __init__(
         self,
-        images: ImageGeometry,
-        mask: NDArray[np.bool_] | None,
-        recipe: Recipe,
-        settings: GuidanceSettings,
+        begin: Begin,
         deadline: int,
+        centre: Array,
         clock: BagClock,
         tree: TransformTree,
         conclude: Callable[[Conclusion], None],
         log: Callable[[str], None],
     ) -> None:
+        """``centre`` (3,) is the image centre in the image frame, mm."""
         self._clock, self._tree, self._deadline, self._conclude, self._log = clock, tree, deadline, conclude, log
-        self._guidance = Guidance(
-            images, mask, recipe, settings, Clock(lambda: clock.now, lambda: clock.steady), AtOnce(), log
-        )
-        self._guidance.start()
-        self._about_centre = seen_from(images.centre)
+        self._guidance = started(begin(Clock(lambda: clock.now, lambda: clock.steady), AtOnce()))
+        self._about_centre = seen_from(centre)
         self._waiting: deque[_Waiting] = deque()
         self._count = 0
-        self.arm: Array | None = None
-        """Covariance (6, 6) of us_image about its origin, in its own axes, once the arm has said it."""
+        self._arm: Array | None = None
 
     def use_volume(self, path: str) -> None:
         """Take the volume at ``path``."""
         self._guidance.on_volume(path)
+
+    def on_arm(self, covariance: Array) -> None:
+        """How sure the arm is of us_image, (6, 6) about its origin, in its own axes."""
+        self._arm = self._about_centre @ covariance @ self._about_centre.T
 
     def advance(self, received: int) -> None:
         """Go on to the time at which the next message was received: what waits in vain until then is given up."""
@@ -102,7 +108,7 @@ class Player:
         self._clock.advance(received)
         stale = self._guidance.watch()
         if stale is not None:
-            self._conclude(Conclusion(None, stale, None, None))
+            self._say(None, stale, None)
 
     def on_image(self, message: Any) -> None:
         """An image message."""
@@ -128,7 +134,7 @@ class Player:
         """Register what has waited for long enough; to be called after every message."""
         while self._waiting:
             next_one = self._waiting[0]
-            tracked = self._tracked(next_one.arrival)
+            tracked = self._look_up(next_one.arrival.shown)
             if next_one.image is not None and tracked is None and self._clock.steady <= next_one.until:
                 return
             self._waiting.popleft()
@@ -153,13 +159,20 @@ class Player:
         if taken.image is None:
             outcome = self._guidance.refuse(taken.arrival, Refusal.UNREADABLE)
         else:
-            arm = None if self.arm is None else self._about_centre @ self.arm @ self._about_centre.T
-            outcome = self._guidance.on_image(taken.arrival, taken.image, lambda _: tracked, arm)
+            outcome = self._guidance.on_image(taken.arrival, taken.image, lambda _: tracked, self._arm)
         self._say(taken.frame, outcome, taken.forecast)
 
-    def _say(self, frame: int, outcome: Outcome, forecast: Prediction | None) -> None:
-        self._conclude(Conclusion(frame, outcome, self._tracked(outcome.arrival), forecast))
+    def _say(self, frame: int | None, outcome: Outcome, forecast: Prediction | None) -> None:
+        tracked = self._look_up(outcome.arrival.shown) if outcome.tracked is None else outcome.tracked
+        self._conclude(Conclusion(frame, outcome, tracked, forecast))
 
-    def _tracked(self, arrival: Arrival) -> Array | None:
+    def _look_up(self, time: int) -> Array | None:
         # Before time began nothing is known; to TF, zero would mean the latest.
-        return self._tree.lookup(VOLUME, IMAGE, arrival.shown) if arrival.shown > 0 else None
+        return self._tree.lookup(VOLUME, IMAGE, time) if time > 0 else None
+
+
+def started(guidance: Guidance) -> Guidance:
+    """The same, started; that it has been needs not be said."""
+    guidance.start()
+    guidance.watch()
+    return guidance

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,25 +21,33 @@ from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.parameters import cart, guidance
 from deeprs2v_ros.parameters.file import GivenParameters, ParameterFile, read_parameters
 from deeprs2v_ros.parameters.spelling import check_spelling
+from deeprs2v_ros.registration.guidance import Clock, Guidance, GuidanceSettings
+from deeprs2v_ros.replay.agreement import Agreement, agreement
 from deeprs2v_ros.replay.arm import Kinematics, RecordedTransforms
+from deeprs2v_ros.replay.audit import Said, read_audit
 from deeprs2v_ros.replay.clock import BagClock
 from deeprs2v_ros.replay.messages import covariance_of, point_of, rigid_from, stamp_of
 from deeprs2v_ros.replay.player import Conclusion, Player
+from deeprs2v_ros.replay.reenactment import SET_ASIDE, Reenactment
 from deeprs2v_ros.replay.statuses import Status, status_of
 from deeprs2v_ros.replay.topics import Links, Topics, choose_topics, read_links
 from deeprs2v_ros.replay.transforms import TransformTree
 
-TF, JOINT_STATES = "tf", "joint_states"
-SOURCES = (TF, JOINT_STATES)
+STATUS, TF, JOINT_STATES = "status", "tf", "joint_states"
+SOURCES = (STATUS, TF, JOINT_STATES)
 """Where the poses may come from."""
+
+_SAME_OFFSET = 10**6
+"""ns by which what the nodes tell of image_time_offset may be off."""
 
 
 @dataclass(frozen=True)
 class Request:
     """What is to be played and how. ``topics`` are names by the fields of `Topics`, None for the usual ones.
 
-    ``poses`` is one of `SOURCES`, None for what there is. ``method``, ``mask`` and ``pixel_size`` (x, y) mm take the
-    place of what the parameters say.
+    ``namespace`` is that of the topics, None for that of the images. ``all_images``: also those that the nodes did not
+    register. ``poses`` is one of `SOURCES`, None for what there is. ``method``, ``mask`` and ``pixel_size`` (x, y) mm
+    take the place of what the parameters say.
     """
 
     bag: Path
@@ -48,6 +58,8 @@ class Request:
     pixel_size: tuple[float, float] | None = None
     poses: str | None = None
     topics: Mapping[str, str | None] = field(default_factory=dict)
+    namespace: str | None = None
+    all_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,8 @@ class Replayed:
     """What came of it: ``statuses`` as they were concluded, and where what was recorded says that things were.
 
     ``runtimes`` (ms) are those of the registrations. ``truth`` are the recorded positions (3,) mm of the target in
-    base_link by stamp, and ``target_in_volume`` (3,) mm is its place in the volume; both may be missing.
+    base_link by stamp, and ``target_in_volume`` (3,) mm is its place in the volume; both may be missing. ``said`` is
+    what the nodes said, by frame, and ``reenacted`` whether the images were treated accordingly.
     """
 
     images: ImageGeometry
@@ -65,6 +78,27 @@ class Replayed:
     target_in_volume: Array | None
     truth: dict[int, Array]
     poses: str
+    said: dict[int, Said]
+    reenacted: bool
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """How it compares to what the nodes said; None if the bag does not tell."""
+        if not self.said:
+            return None
+        pairs = (
+            (each.frame, each.accepted, each.registered, self.said[each.frame])
+            for each in self.statuses
+            if each.frame in self.said
+        )
+        return agreement(pairs, self.images.centre)
+
+    @property
+    def set_aside(self) -> dict[str, int]:
+        """How many images were not registered since the nodes had not, by reason."""
+        if not self.reenacted:
+            return {}
+        return dict(Counter(each.reason for each in self.statuses if each.reason in SET_ASIDE).most_common())
 
 
 def replay(request: Request, log: Callable[[str], None]) -> Replayed:
@@ -76,7 +110,7 @@ def replay(request: Request, log: Callable[[str], None]) -> Replayed:
     file = read_parameters(request.parameters)
     check_spelling(file)
     with opened(request.bag) as bag:
-        return _Performance(request, file, bag, choose_topics(bag, request.topics), log).play()
+        return _Performance(request, file, bag, choose_topics(bag, request.topics, request.namespace), log).play()
 
 
 class _Performance:
@@ -96,16 +130,27 @@ class _Performance:
         guidance.declare_prediction_rate(given)  # nobody looks here, but bad ones are refused as a node does
         cart.declare_tumour_radius(given)
 
+        self._audit = read_audit(bag, topics.status, self._images.centre, log) if topics.status else None
         self._clock, self._tree = BagClock(bag.start), TransformTree()
-        self._links = _with_volume(read_links(bag, topics), file.of("volume_server"), self._tree, bag)
+        self._links = read_links(bag, topics)
+        told = self._told(settings)
+        if not told:
+            self._links = _with_volume(self._links, file.of("volume_server"), self._tree, bag)
+        self.poses = request.poses or (STATUS if told else JOINT_STATES if self._links.gap(VOLUME, IMAGE) else TF)
         self._statuses: list[Status] = []
         self._runtimes: list[float] = []
         self._truth: dict[int, Array] = {}
         self._configuration = f"parameters {given.digest()}"
         valid = read_mask(mask, self._images.shape) if mask else None
-        self._player = Player(
-            self._images, valid, recipe, settings, deadline, self._clock, self._tree, self._conclude, log
-        )
+
+        def begin(clock: Clock, background: Executor) -> Guidance:
+            return Guidance(self._images, valid, recipe, settings, clock, background, log)
+
+        common = (self._images.centre, self._clock, self._tree, self._conclude, log)
+        if self._audit is None or request.all_images:
+            self._player = Player(begin, deadline, *common)
+        else:
+            self._player = Reenactment(begin, settings, self._audit, self.poses == STATUS, *common)
         self._handlers = self._connect(file.of("arm_kinematics", size))
 
     def play(self) -> Replayed:
@@ -119,6 +164,7 @@ class _Performance:
                 player.work()
                 bar.update(topic == topics.image)
             player.finish()
+        self._warn_of_other_volumes()
         return Replayed(
             self._images,
             self._statuses,
@@ -127,17 +173,41 @@ class _Performance:
             self._links.places[TUMOR][:3, 3] if TUMOR in self._links.places else None,
             self._truth,
             self.poses,
+            {} if self._audit is None else self._audit.by_frame(),
+            isinstance(player, Reenactment),
         )
 
+    def _warn_of_other_volumes(self) -> None:
+        ours = {each.volume for each in self._statuses}
+        theirs = {each.volume for each in self._audit.said} if self._audit else set()
+        others = {_digest(each): each for each in theirs if each}
+        for digest in others.keys() - {_digest(each) for each in ours}:
+            self._log(f"the nodes registered to another volume, {others[digest]}")
+
+    def _told(self, settings: GuidanceSettings) -> bool:
+        """Whether the poses are what the nodes said. Raises InputError if they should be and cannot."""
+        asked = self._request.poses
+        if self._audit is None or self._request.all_images:
+            if asked == STATUS:
+                why = "are not in the bag" if self._audit is None else "do not count with --all-images"
+                raise InputError(f"{self._bag.path}: --poses {STATUS}: the statuses of the nodes {why}")
+            return False
+        theirs, ours = self._audit.image_time_offset, settings.image_time_offset
+        other = theirs is not None and abs(theirs - round(1e9 * ours)) > _SAME_OFFSET
+        if other:
+            self._log(f"image_time_offset is {ours:g} s, for the nodes it was {theirs / 1e9:g}: other poses are due")
+        return asked == STATUS or (asked is None and not other)
+
     def _connect(self, kinematics: GivenParameters) -> dict[str, Callable[[Any], None]]:
-        """Who takes the messages of which topic; where the poses come from is settled here."""
+        """Who takes the messages of which topic."""
         topics, bag, player, links = self._topics, self._bag.path, self._player, self._links
         gap = links.gap(VOLUME, IMAGE)
-        self.poses = self._request.poses or (JOINT_STATES if gap else TF)
         frames = {*links.up_from(VOLUME)}
-        handlers = {topics.image: player.on_image, topics.target: self._on_target}
-        if self.poses == TF:
-            if gap:
+        handlers = {topics.image: self._on_image, topics.target: self._on_target}
+        if isinstance(player, Reenactment):
+            handlers[topics.status] = player.on_status
+        if self.poses != JOINT_STATES:
+            if gap and self.poses == TF:
                 raise InputError(f"{bag}: {gap}")
             frames.update(links.up_from(IMAGE))
             handlers[topics.pose] = self._on_pose
@@ -165,9 +235,14 @@ class _Performance:
             )
         return Kinematics(self._tree, arm, period, self._clock, self._player, self._log)
 
+    def _on_image(self, message: Any) -> None:
+        if self._audit is not None:
+            self._audit.match(stamp_of(message.header))
+        self._player.on_image(message)
+
     def _on_pose(self, message: Any) -> None:
         try:
-            self._player.arm = covariance_of(message)
+            self._player.on_arm(covariance_of(message))
         except InputError as error:
             self._log(f"{self._topics.pose}: {error}")
 
@@ -178,6 +253,11 @@ class _Performance:
         self._statuses.append(status_of(conclusion, self._configuration))
         if conclusion.outcome.result is not None:
             self._runtimes.append(1e3 * conclusion.outcome.result.runtime)
+
+
+def _digest(source: str) -> str:
+    """The last word of a file's name and SHA-256."""
+    return source.rpartition(" ")[2]
 
 
 def _asked_for(request: Request) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from deeprs2v_ros.demo.recording import Status as RecordedStatus
 from deeprs2v_ros.files import write_folder
 from deeprs2v_ros.geometry import Array, apply, inverse
 from deeprs2v_ros.pages import heading, page, paragraph, picture, table
+from deeprs2v_ros.replay.agreement import Agreement, in_words
 from deeprs2v_ros.replay.plot import course_plot
 from deeprs2v_ros.replay.replay import Replayed
 from deeprs2v_ros.replay.statuses import Status
@@ -75,7 +76,7 @@ def write_report(folder: Path, replayed: Replayed, source: str) -> None:
         pictures["target.png"] = target_plot(recording, summarise(recording))
     summary = _summary(replayed, errors)
     parts = [paragraph(f"{source}, played without ROS; poses from {replayed.poses}."), heading("In numbers")]
-    parts.append(table(_rows(summary, errors)))
+    parts.append(table(_rows(summary, errors, replayed.agreement)))
     if "target.png" in pictures:
         parts += [heading("Where the target is"), picture(pictures["target.png"], "Target over time", full=True)]
     parts += [
@@ -89,20 +90,27 @@ def write_report(folder: Path, replayed: Replayed, source: str) -> None:
 
 def _summary(replayed: Replayed, errors: Errors | None) -> dict[str, object]:
     of_images = [each for each in replayed.statuses if each.frame is not None]
+    used = max(replayed.statuses, key=lambda each: bool(each.volume))
     return {
         "images": len(of_images),
         "accepted": sum(each.accepted for each in of_images),
         "states": dict(Counter(each.state for each in of_images)),
         "reasons": dict(Counter(each.reason for each in of_images if not each.accepted)),
         "followed": sum(bool(each.followed) for each in of_images),
-        "volume": replayed.statuses[-1].volume,
-        "weights": replayed.statuses[-1].weights,
-        "configuration": replayed.statuses[-1].configuration,
+        "set_aside": replayed.set_aside,
+        "nodes": _against_nodes(replayed.agreement),
+        "volume": used.volume,
+        "weights": used.weights,
+        "configuration": used.configuration,
         "errors_mm": None if errors is None else _plain(asdict(errors)),
     }
 
 
-def _rows(summary: dict, errors: Errors | None) -> list[tuple[str, str]]:
+def _against_nodes(found: Agreement | None) -> object:
+    return None if found is None else _plain(asdict(found)) | {"reproduced": found.reproduced}
+
+
+def _rows(summary: dict, errors: Errors | None, agreement: Agreement | None) -> list[tuple[str, str]]:
     rows = [
         ("images", str(summary["images"])),
         ("accepted", f"{summary['accepted']} ({100.0 * summary['accepted'] / summary['images']:.1f} %)"),
@@ -110,6 +118,10 @@ def _rows(summary: dict, errors: Errors | None) -> list[tuple[str, str]]:
         ("states", _counts(summary["states"])),
         ("not accepted", _counts(summary["reasons"])),
     ]
+    if summary["set_aside"]:
+        rows.append(("not registered, as by the nodes", _counts(summary["set_aside"])))
+    if agreement is not None:
+        rows.append(("against the nodes", in_words(agreement)))
     if errors is not None:
         rows += [
             ("target, accepted registrations", _millimetres(errors.registered)),
@@ -184,7 +196,7 @@ def _as_recorded(status: Status) -> RecordedStatus:
         nothing if each is None else each for each in (status.tracked, status.registered, status.motion)
     )
     return RecordedStatus(
-        status.shown, status.state, status.accepted, status.reason, tracked, registered, motion,
+        status.shown, status.frame is not None, status.state, status.accepted, status.reason, tracked, registered, motion,
         float(status.concluded - status.stamp),
         predicted_at=status.concluded, predicted=nothing,
         uncertainty=np.full((6, 6), np.nan), middle=np.full(3, np.nan),

@@ -15,6 +15,7 @@ JOINTS = "sensor_msgs/msg/JointState"
 POSES = "geometry_msgs/msg/PoseWithCovarianceStamped"
 TRANSFORMS = "tf2_msgs/msg/TFMessage"
 POINTS = "geometry_msgs/msg/PointStamped"
+STATUSES = "deeprs2v_ros/msg/RegistrationStatus"
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,36 @@ class Topics:
     tf: str
     tf_static: str
     target: str
+    status: str
 
 
-def choose_topics(bag: Bag, wanted: Mapping[str, str | None]) -> Topics:
-    """The topics to read: those ``wanted``, by the fields of `Topics`, else those of the usual names in any namespace.
+_USUAL = {
+    "image": (IMAGES, "us/image"),
+    "joints": (JOINTS, "joint_states"),
+    "pose": (POSES, "arm/image_pose"),
+    "tf": (TRANSFORMS, "tf"),
+    "tf_static": (TRANSFORMS, "tf_static"),
+    "target": (POINTS, "simulation/target"),
+    "status": (STATUSES, "registration/status"),
+}
+"""By the fields of `Topics`, the kinds of messages and the usual names."""
 
-    Raises InputError naming the ``bag`` for one that is wanted and not there, or without images.
+
+def choose_topics(bag: Bag, wanted: Mapping[str, str | None], namespace: str | None) -> Topics:
+    """The topics to read: those ``wanted``, by the fields of `Topics`, else those of the usual names.
+
+    These are looked for in the ``namespace``, in that of the images if it is None, and then in those around it. Without
+    a ``namespace``, images and what a driver may bring are also found anywhere, if there is only one such topic.
+    Raises InputError naming the ``bag`` for one that is wanted and not there, or if it is not clear which images.
     """
-    kinds = {
-        "image": (IMAGES, "us/image"),
-        "joints": (JOINTS, "joint_states"),
-        "pose": (POSES, "arm/image_pose"),
-        "tf": (TRANSFORMS, "tf"),
-        "tf_static": (TRANSFORMS, "tf_static"),
-        "target": (POINTS, "simulation/target"),
-    }
-    found = {field: _chosen(bag, *kind, wanted.get(field)) for field, kind in kinds.items()}
-    if not found["image"]:
-        others = ", ".join(_of_kind(bag, IMAGES)) or "none"
-        compressed = _of_kind(bag, COMPRESSED)
-        note = f" (compressed ones cannot be read: {', '.join(compressed)})" if compressed else ""
-        raise InputError(
-            f"{bag.path}: no images on us/image; topics with images: {others}{note}; choose by --image-topic"
-        )
+    there = {field: _of_kind(bag, kind) for field, (kind, _) in _USUAL.items()}
+    image = _wanted(bag, there["image"], "image", wanted) or _images(bag, there["image"], namespace)
+    inside = _namespace(image, _USUAL["image"][1]) if namespace is None else "/" + namespace.strip("/")
+    found = {"image": image}
+    for field in _USUAL.keys() - found.keys():
+        found[field] = _wanted(bag, there[field], field, wanted) or _nearest(there[field], field, inside)
+        if not found[field] and namespace is None and field != "status":  # another cart's statuses are of no use
+            found[field] = _only(there[field], field)
     return Topics(**found)
 
 
@@ -57,17 +65,57 @@ def _of_kind(bag: Bag, kind: str) -> list[str]:
     return sorted(name for name, its_kind in bag.kinds.items() if its_kind == kind and bag.counts[name])
 
 
-def _chosen(bag: Bag, kind: str, usual: str, wanted: str | None) -> str:
-    there = _of_kind(bag, kind)
-    if wanted:
-        name = "/" + wanted.lstrip("/")
-        if name not in there:
-            raise InputError(f"{bag.path}: no {kind} on {wanted}; topics with such: {', '.join(there) or 'none'}")
+def _wanted(bag: Bag, there: list[str], field: str, wanted: Mapping[str, str | None]) -> str:
+    asked = wanted.get(field)
+    if not asked:
+        return ""
+    name = "/" + asked.lstrip("/")
+    if name not in there:
+        kind, _ = _USUAL[field]
+        raise InputError(f"{bag.path}: no {kind} on {asked}; topics with such: {', '.join(there) or 'none'}")
+    return name
+
+
+def _images(bag: Bag, there: list[str], namespace: str | None) -> str:
+    _, usual = _USUAL["image"]
+    name = f"/{usual}" if namespace is None else f"/{namespace.strip('/')}/{usual}".replace("//", "/")
+    if name in there:
         return name
-    if f"/{usual}" in there:
-        return f"/{usual}"
     in_namespaces = [name for name in there if name.endswith(f"/{usual}")]
-    return in_namespaces[0] if len(in_namespaces) == 1 else ""
+    if namespace is None and len(in_namespaces) == 1:
+        return in_namespaces[0]
+    if namespace is None and in_namespaces:
+        spaces = ", ".join(_namespace(name, usual) for name in in_namespaces)
+        raise InputError(f"{bag.path}: images on {usual} in several namespaces ({spaces}); choose by --namespace")
+    compressed = _of_kind(bag, COMPRESSED)
+    note = f" (compressed ones cannot be read: {', '.join(compressed)})" if compressed else ""
+    raise InputError(
+        f"{bag.path}: no images on {usual if namespace is None else name}; topics with images: "
+        f"{', '.join(there) or 'none'}{note}; choose by --image-topic"
+    )
+
+
+def _namespace(topic: str, usual: str) -> str:
+    """The namespace of a topic with its usual name; of another one, that of all."""
+    return topic.removesuffix(f"/{usual}") if topic.endswith(f"/{usual}") else ""
+
+
+def _nearest(there: list[str], field: str, namespace: str) -> str:
+    """The topic in the namespace, or in the innermost one around it."""
+    _, usual = _USUAL[field]
+    while True:
+        name = f"{namespace.rstrip('/')}/{usual}"
+        if name in there:
+            return name
+        if not namespace.strip("/"):
+            return ""
+        namespace = namespace.rpartition("/")[0]
+
+
+def _only(there: list[str], field: str) -> str:
+    _, usual = _USUAL[field]
+    found = [name for name in there if name.endswith(f"/{usual}")]
+    return found[0] if len(found) == 1 else ""
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,16 @@ from tf2_msgs.msg import TFMessage
 from tf2_ros import BufferCore, TransformException
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import rigid
+from deeprs2v_ros.geometry import rigid, rounded
 from deeprs2v_ros.nodes.support.conversions import (
     covariance_from_pose,
     image_from_message,
+    pose_message,
     stamp_message,
     transform_from_message,
     uncertain_pose_message,
 )
-from deeprs2v_ros.replay.messages import covariance_of, image_of, transforms_of
+from deeprs2v_ros.replay.messages import covariance_of, image_of, rigid_from, transforms_of
 from deeprs2v_ros.replay.transforms import TransformTree
 
 SECOND = 10**9
@@ -51,8 +52,26 @@ def test_covariances_are_the_same():
     root = rng.standard_normal((6, 6))
     message = uncertain_pose_message(pose, root @ root.T, "base_link", stamp_message(SECOND))
     assert isinstance(message, PoseWithCovarianceStamped)
-    np.testing.assert_allclose(covariance_of(message), covariance_from_pose(message.pose), rtol=1e-12)
+    np.testing.assert_array_equal(covariance_of(message), covariance_from_pose(message.pose))
     np.testing.assert_allclose(covariance_of(message), root @ root.T, rtol=1e-9, atol=1e-9)
+
+
+def test_covariances_that_the_node_refuses_the_replay_refuses():
+    for wrong in (np.full((6, 6), np.nan), -np.eye(6), np.triu(np.ones((6, 6)))):
+        message = uncertain_pose_message(np.eye(4), np.eye(6), "base_link", stamp_message(SECOND))
+        message.pose.covariance = wrong.ravel()
+        for read in (covariance_of, lambda given: covariance_from_pose(given.pose)):
+            with pytest.raises(InputError, match="covariance"):
+                read(message)
+
+
+def test_what_a_status_says_of_the_arm_is_what_the_node_had_to_the_last_bit():
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        tracked = rounded(rigid(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-500, 500, 3)))
+        at, turn = (message := pose_message(tracked)).position, message.orientation
+        told = rigid_from((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w), "pose")
+        np.testing.assert_array_equal(rounded(told), tracked)
 
 
 def test_transforms_are_looked_up_as_tf_does():

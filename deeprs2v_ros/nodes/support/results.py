@@ -48,15 +48,15 @@ class Results:
         self._status.publish(message)
         if verdict.accepted:
             self.tally.count(message.latency_published)
-        else:
+        elif not message.without_image:
             self.tally.refuse(verdict.reason)
         self._log(verdict)
 
     def say(self, state: State, now: int, stamp: int | None = None) -> None:
         """Say that there is no pipeline, of an image with ``stamp`` or of nothing; ``now`` and ``stamp`` in ns."""
-        stamp = now if stamp is None else stamp
         verdict = Verdict(state, False, state.name, None, None)
-        self.announce(Outcome(Arrival(stamp, stamp, now, 0), verdict, now, None))
+        time = now if stamp is None else stamp
+        self.announce(Outcome(Arrival(time, time, now, 0, of_image=stamp is not None), verdict, now, None))
 
     def show(self, outcome: Outcome) -> None:
         """Make pictures of it, for those who look."""

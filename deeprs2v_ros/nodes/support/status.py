@@ -25,6 +25,7 @@ def status_message(outcome: Outcome, centre: Array, configuration: str) -> Regis
     verdict, arrival = outcome.verdict, outcome.arrival
     message.header.frame_id, message.header.stamp = VOLUME, stamp_message(arrival.stamp)
     message.state, message.accepted, message.reason = int(verdict.state), verdict.accepted, verdict.reason
+    message.without_image = not arrival.of_image
     _fill_in_result(message, outcome, centre)
     _fill_in_motions(message, outcome)
 
