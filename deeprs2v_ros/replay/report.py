@@ -196,7 +196,8 @@ def _as_recorded(status: Status) -> RecordedStatus:
         nothing if each is None else each for each in (status.tracked, status.registered, status.motion)
     )
     return RecordedStatus(
-        status.shown, status.frame is not None, status.state, status.accepted, status.reason, tracked, registered, motion,
+        status.shown, status.frame is not None, status.state, status.accepted, status.reason,
+        tracked, registered, motion,
         float(status.concluded - status.stamp),
         predicted_at=status.concluded, predicted=nothing,
         uncertainty=np.full((6, 6), np.nan), middle=np.full(3, np.nan),
