@@ -59,7 +59,7 @@ class JointCheck:
         joints = self._joints(positions)
         if self._stamps.later_than(now):  # nobody tells when the computer's own clock is set back
             self.reset()
-        if 0 < stamp < now - BEHIND:
+        if stamp != 0 and stamp < now - BEHIND:
             raise SampleError("far_behind", None, f"the stamp is {(now - stamp) / SECOND:.3f} s old")
         refusal = self._stamps.judge(stamp, now)
         if refusal is not Refusal.NONE:
