@@ -1,5 +1,6 @@
 """Pairs that are not the arm's are refused, with the mistake that fits; nothing is written."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,10 +48,6 @@ def scaled(pairs, factor):
     return with_poses(pairs, poses)
 
 
-def shuffled(pairs):
-    return with_poses(pairs, pairs.tracker_from_tool[np.random.default_rng(0).permutation(len(pairs))])
-
-
 def negated(pairs, joint):
     return replace(pairs, encoders=pairs.encoders * np.where(np.arange(7) == joint, -1.0, 1.0))
 
@@ -70,7 +67,8 @@ MISTAKES = {
         r"each pose belong to the encoders of the line after",
     ),
     "sign": (lambda p: negated(p, 5), r"is the sign of j6 wrong"),
-    "shuffled": (shuffled, r"none of the usual mistakes explains it"),
+    "exchanged": (lambda p: replace(p, encoders=p.encoders[:, [0, 1, 3, 2, 4, 5, 6]]), r"of j3 and j4 exchanged"),
+    "opposite": (lambda p: replace(p, encoders=p.encoders[:, ::-1]), r"in the opposite order"),
 }
 
 
@@ -79,17 +77,28 @@ def test_pairs_of_a_faulty_arm_are_plausible(pairs):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_refused_by_its_name(pairs, mistake):
+def test_every_mistake_can_be_undone(pairs, mistake):
     spoil, said = MISTAKES[mistake]
-    with pytest.raises(InputError, match=rf"pairs\.csv: half of the pairs are off by more than \d+ mm or .*{said}"):
-        mistakes.refuse_before(ARM, spoil(pairs))
+    (undo,) = (undo for name, undo in mistakes._usual(pairs.names) if re.search(said, name))
+    again, kept = undo(spoil(pairs)), slice(1, -1) if mistake == "late poses" else slice(None)
+    np.testing.assert_allclose(again.encoders, pairs.encoders[kept], atol=1e-9)
+    np.testing.assert_allclose(again.tracker_from_tool, pairs.tracker_from_tool[kept], atol=1e-6)
 
 
-def test_what_is_left_after_all_is_judged_as_well(pairs):
+def test_pairs_that_no_mistake_explains_are_refused_without_a_guess(pairs, monkeypatch):
+    usual = list(mistakes._usual(pairs.names))[:2]
+    monkeypatch.setattr(mistakes, "_usual", lambda _: usual)
+    poses = pairs.tracker_from_tool[np.random.default_rng(0).permutation(len(pairs))]
+    with pytest.raises(InputError, match=r"pairs\.csv: half of the pairs are off by more than .* explains it$"):
+        mistakes.refuse_before(ARM, with_poses(pairs, poses))
+
+
+def test_what_is_left_after_all_is_judged_as_well(pairs, monkeypatch):
     left = np.tile([3.0, 1.0, 2.0, 0.0, 0.01, 0.0], (30, 1))
     mistakes.refuse_after(ARM, pairs, left)
     gross = np.where(np.arange(30)[:, None] < 10, 100.0 * left, left)
     mistakes.refuse_after(ARM, pairs, gross)
+    monkeypatch.setattr(mistakes, "_usual", lambda _: ())
     with pytest.raises(InputError, match=r"more than 12 mm or 0\.6 deg after all: they are not this arm's"):
         mistakes.refuse_after(ARM, pairs, left * [3.3, 3.3, 3.3, 1.0, 1.0, 1.0])
 

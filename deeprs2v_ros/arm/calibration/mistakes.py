@@ -9,7 +9,7 @@ good ones do not count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -31,6 +31,8 @@ AFTER = np.array([10.0, np.radians(2.0)])
 """The same, of an arm whose calibration is complete."""
 BETTER = 0.5
 """A mistake fits when, undone, it leaves less than this share of the error."""
+CLEAR = 0.5
+"""And it is clear when that is less than this share of `BEFORE`."""
 MOST = 40
 """Pairs that are looked at."""
 _ENCODER = np.radians(2.0)
@@ -61,12 +63,15 @@ def _told(pairs: Pairs, error: Array) -> str:
 
 
 def _cause(arm: Arm, pairs: Pairs, error: Array) -> str:
-    """Which mistake makes the ``error`` small when it is undone."""
-    tried = [((_before(arm, undo(pairs)) / BEFORE).max(), name) for name, undo in _usual(pairs)]
-    least, name = min(tried)
-    if least > min(1.0, BETTER * (error / BEFORE).max()):
-        return "they are not this arm's, and none of the usual mistakes explains it"
-    return f"{name}?"
+    """Which mistake makes the ``error`` small when it is undone; the first that leaves what a good arm leaves is it."""
+    least, cause = min(1.0, BETTER * (error / BEFORE).max()), ""
+    for name, undo in _usual(pairs.names):
+        left = (_before(arm, undo(pairs)) / BEFORE).max()
+        if left < least:
+            least, cause = left, f"{name}?"
+            if left < CLEAR:
+                break
+    return cause or "they are not this arm's, and none of the usual mistakes explains it"
 
 
 def _before(arm: Arm, pairs: Pairs) -> Array:
@@ -84,7 +89,7 @@ def _median(residuals: Array) -> Array:
 # --- The usual mistakes, each with what undoes it ---
 
 
-def _usual(pairs: Pairs) -> Iterator[tuple[str, Undo]]:
+def _usual(names: Sequence[str]) -> Iterator[tuple[str, Undo]]:
     yield "are the poses inverted (tracker in the tool)", _inverted
     yield "are the rotations transposed", _transposed
     yield (
@@ -100,9 +105,9 @@ def _usual(pairs: Pairs) -> Iterator[tuple[str, Undo]]:
     yield "are the encoders' angles in radians, not degrees", _in_degrees
     yield "does each pose belong to the encoders of the line before", partial(_shifted, by=-1)
     yield "does each pose belong to the encoders of the line after", partial(_shifted, by=1)
-    for name in pairs.names:
+    for name in names:
         yield f"is the sign of {name} wrong", partial(_turned_round, joint=name)
-    for one, other in pairwise(pairs.names):
+    for one, other in pairwise(names):
         yield f"are the columns of {one} and {other} exchanged", partial(_exchanged, one=one, other=other)
     yield "are the joints in the opposite order", lambda given: replace(given, encoders=given.encoders[:, ::-1])
 
