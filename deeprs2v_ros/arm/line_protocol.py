@@ -90,13 +90,13 @@ class LineFormat:
         "checksum" where that is wrong. The message says what is likely to be wrong with the board, and shows the line.
         """
         if len(line) != self.length:
-            raise LineError("format", f"it is not {self.length} bytes long{self._hint(line)}: {excerpt(line)}")
+            raise LineError("format", f"it is not {self.length} bytes long{self.hint(line)}: {excerpt(line)}")
         body = line[: self._body_length]
         if line[self._body_length :] != self._ending(body):
-            raise LineError("checksum", f"it does not match its checksum{self._hint(line)}: {excerpt(line)}")
+            raise LineError("checksum", f"it does not match its checksum{self.hint(line)}: {excerpt(line)}")
         match = self._pattern.fullmatch(body)
         if match is None:
-            raise LineError("format", f"its fields are no numbers{self._hint(line)}: {excerpt(line)}")
+            raise LineError("format", f"its fields are no numbers{self.hint(line)}: {excerpt(line)}")
         sequence, time, *counts = match.groups()
         return Reading(
             int(sequence, 16),
@@ -104,7 +104,7 @@ class LineFormat:
             tuple(None if count[0] == ord("-") else int(count, 16) for count in counts),
         )
 
-    def _hint(self, line: bytes) -> str:
+    def hint(self, line: bytes) -> str:
         """What such a line comes from, if that is one of the usual mistakes."""
         if sum(not 0x20 <= byte < 0x7F for byte in line) > len(line) // 4:
             return " and no text (is it the right baud rate?)"

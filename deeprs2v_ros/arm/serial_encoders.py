@@ -108,7 +108,7 @@ class SerialEncoders(EncoderSource):
         """What comes in place of sound lines."""
         rest = self._port.rest
         if len(rest) > self._format.length + 1:
-            hint = " (do they end with CR alone?)" if b"\r" in rest else ""
+            hint = self._format.hint(rest) or (" (do they end with CR alone?)" if b"\r" in rest else "")
             return f", nor the end of one{hint}: {excerpt(rest)}"
         return f"; the last one was refused: {self._refused}" if self._refused else ""
 
