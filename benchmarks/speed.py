@@ -3,7 +3,8 @@
     python benchmarks/speed.py [--data FOLDER] [--output benchmarks/results] [--quick] [--nodes] [--only SECTION ...]
 
 FOLDER holds a recording: volume.mha, frames.igs.mha and mask.png; without it, a patient is simulated. Writes speed.md,
-to be read, and speed.json, with every number, the machine and the versions. Sections: frame, tracking, lost,
+to be read, and speed.json, with every number, the machine and the versions. As on a cart, registration knows how sure
+the tracked pose is, with the arm as it is shipped. Sections: frame, tracking, lost,
 evaluation, scaling, floor, preparing; and with --nodes, which needs ROS, nodes. All of it takes about a quarter of an
 hour, --quick less than two minutes on small data, whose numbers say little.
 """

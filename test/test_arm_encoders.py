@@ -10,7 +10,9 @@ import pytest
 
 from deeprs2v_ros.arm.curves import Coupling, OutsideCurveError, Table
 from deeprs2v_ros.arm.description import read_arm
-from deeprs2v_ros.arm.encoders import Encoder, EncoderBank, EncoderError, EncoderStream
+from deeprs2v_ros.arm.encoders import Encoder, EncoderBank, EncoderStream
+from deeprs2v_ros.arm.refusals import SampleError
+from deeprs2v_ros.arm.sources import Sample
 from deeprs2v_ros.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,15 +99,19 @@ def test_counts_wrap_at_a_turn():
     assert backwards.count(np.radians(-80.0)) == 1024
 
 
+def take(stream, counts, time):
+    """The joints that are good by counts taken at a time in s."""
+    return [joints.values for joints in stream.take(Sample(counts, round(1e9 * time), time))]
+
+
 def test_a_wrapping_joint_never_jumps(arm):
     """Joint 7 turned slowly through the whole of its range passes count 0 and is followed."""
     stream = EncoderStream(arm.encoders)
     angles = np.arange(np.radians(-250.0), np.radians(15.0), np.radians(0.5))
-    seen = [
-        stream.joints(arm.encoders.counts(arm.rest | {"j7": angle}), 0.01 * number)["j7"]
-        for number, angle in enumerate(angles)
-    ]
-    np.testing.assert_allclose(seen, angles, atol=np.radians(0.5 * 360 / 4096) + 1e-9)
+    seen = []
+    for number, angle in enumerate(angles):
+        seen += take(stream, arm.encoders.counts(arm.rest | {"j7": angle}), 0.01 * number)
+    np.testing.assert_allclose([joints["j7"] for joints in seen], angles, atol=np.radians(0.5 * 360 / 4096) + 1e-9)
 
 
 def test_the_coupling_of_the_wrist_is_the_arms(shared, arm):
@@ -145,22 +151,22 @@ REFUSED = {
 @pytest.mark.parametrize("fault", REFUSED)
 def test_samples_that_cannot_be_are_refused_by_name(arm, fault):
     change, joint, kind, reason = REFUSED[fault]
-    with pytest.raises(EncoderError, match=reason) as caught:
+    with pytest.raises(SampleError, match=reason) as caught:
         arm.encoders.joints(arm.encoders.counts(arm.rest) | change)
     assert (caught.value.joint, caught.value.fault) == (joint, kind)
     assert str(caught.value).startswith(f"{joint}: ")
 
 
 def test_the_simulator_cannot_leave_limits_or_tables_either(arm, warped):
-    with pytest.raises(EncoderError, match=r"j3: 57\.3 deg is outside the limits"):
+    with pytest.raises(SampleError, match=r"j3: 57\.3 deg is outside the limits"):
         arm.encoders.counts(arm.rest | {"j3": 1.0})
-    with pytest.raises(EncoderError, match="j3: nan deg is outside"):
+    with pytest.raises(SampleError, match="j3: nan deg is outside"):
         arm.encoders.counts(arm.rest | {"j3": float("nan")})
-    with pytest.raises(EncoderError, match="j2: is missing"):
+    with pytest.raises(SampleError, match="j2: is missing"):
         arm.encoders.counts({name: value for name, value in arm.rest.items() if name != "j2"})
     short = replace(warped.encoders["j5"], table=Table(np.array([-0.2, 0.2]), np.array([-0.2, 0.2])))
     bank = EncoderBank(warped.encoders | {"j5": short}, arm.chain)
-    with pytest.raises(EncoderError, match=r"j5: 1\.0000 is outside the joint's table"):
+    with pytest.raises(SampleError, match=r"j5: 1\.0000 is outside the joint's table"):
         bank.counts(arm.rest | {"j5": 1.0})
 
 
@@ -171,13 +177,14 @@ def test_faster_than_possible_is_refused_and_time_forgives(arm):
     def at(shift):
         return arm.encoders.counts(arm.rest | {"j1": arm.rest["j1"] + shift})
 
-    stream.joints(at(0.0), 10.0)
-    stream.joints(at(0.98 * limit * 0.02), 10.02)
-    with pytest.raises(EncoderError, match="faster than it can") as caught:
-        stream.joints(at(0.98 * limit * 0.02 + 1.2 * limit * 0.02), 10.04)
+    for time in (9.96, 9.98, 10.0):
+        take(stream, at(0.0), time)
+    take(stream, at(0.98 * limit * 0.02), 10.02)
+    with pytest.raises(SampleError, match="faster than it can") as caught:
+        take(stream, at(0.98 * limit * 0.02 + 1.2 * limit * 0.02), 10.04)
     assert (caught.value.joint, caught.value.fault) == ("j1", "speed")
     # the refused sample left no trace: the same place at a time when the arm can have come there is accepted
-    stream.joints(at(0.98 * limit * 0.02 + 1.2 * limit * 0.02), 10.06)
+    assert len(take(stream, at(0.98 * limit * 0.02 + 1.2 * limit * 0.02), 10.06)) == 1
 
 
 def test_one_count_of_jitter_at_a_high_rate_is_no_speed(arm):
@@ -185,20 +192,31 @@ def test_one_count_of_jitter_at_a_high_rate_is_no_speed(arm):
     counts = arm.encoders.counts(arm.rest)
     for number in range(50):
         jitter = {name: count + number % 2 for name, count in counts.items()}
-        stream.joints(jitter, 1.0 + 1e-5 * number)
+        take(stream, jitter, 1.0 + 1e-5 * number)
 
 
-@pytest.mark.parametrize("stamp", [5.0, 4.9, float("nan")])
-def test_stamps_that_do_not_advance_are_refused(arm, stamp):
+@pytest.mark.parametrize("time", [5.0, 4.9, float("nan")])
+def test_stamps_that_do_not_advance_are_refused(arm, time):
     stream = EncoderStream(arm.encoders)
     counts = arm.encoders.counts(arm.rest)
-    stream.joints(counts, 5.0)
-    with pytest.raises(EncoderError, match="stamp") as caught:
-        stream.joints(counts, stamp)
+    for good in (4.98, 4.99, 5.0):
+        take(stream, counts, good)
+    with pytest.raises(SampleError, match="stamp") as caught:
+        stream.take(Sample(counts, 0, time))
     assert (caught.value.joint, caught.value.fault) == (None, "stamp")
-    stream.joints(counts, 5.1)
+    assert take(stream, counts, 5.1)
     stream.reset()
-    stream.joints(counts, 1.0)
+    assert not take(stream, counts, 1.0)
+
+
+def test_a_first_sample_is_not_compared_with_those_before(arm):
+    stream = EncoderStream(arm.encoders)
+    there, away = (arm.encoders.counts(arm.rest | {"j1": arm.rest["j1"] + shift}) for shift in (0.0, 1.0))
+    for number in range(10):
+        take(stream, there, 0.01 * number)
+    stream.take(Sample(away, 0, 0.1, first=True))
+    assert not take(stream, away, 0.11)
+    assert len(take(stream, away, 0.12)) == 3
 
 
 def test_encoders_that_do_not_fit_the_arm_are_refused(arm):

@@ -1,6 +1,7 @@
 """A board that does everything wrong, and what is read from it."""
 
 import math
+import re
 from collections import Counter
 
 import numpy as np
@@ -134,3 +135,60 @@ def test_counts_that_could_not_be_read_are_nan(line):
 
 def test_all_kinds_are_shown_from_the_start(make_line):
     assert make_line().reader.faults == Counter(dict.fromkeys(FAULTS, 0))
+
+
+MISTAKES = {
+    "carriage return alone": (
+        lambda line: line[:-1] + b"\r",
+        r"nor the end of one \(do they end with CR alone\?\): '0",
+    ),
+    "decimal": (
+        lambda line: b"12,34000,5,6,7\n",
+        r"not 35 bytes long \(are its numbers decimal, .*\?\): '12,34000,5,6,7'",
+    ),
+    "small letters": (lambda line: line.replace(b"FFF", b"fff"), r"not match its checksum and has small letters"),
+    "no checksum": (lambda line: line[:-6] + b"\n", r"not 35 bytes long: '0000"),
+    "wrong checksum": (lambda line: line[:-5] + b"0000\n", r"does not match its checksum: '0000"),
+    "one joint less": (lambda line: line[:17] + line[21:], r"not 35 bytes long: '0000"),
+    "baud rate": (
+        lambda line: bytes(255 - byte for byte in line[:-1]) + b"\n",
+        r"no text \(is it the right baud rate\?\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_trouble_says_what_is_wrong_with_the_lines(line, mistake):
+    spoil, said = MISTAKES[mistake]
+    for number in range(400):
+        line.now += PERIOD
+        line.deliver(spoil(line.board.line(line.now, (0xFFF, number, 0))))
+    assert line.samples == []
+    assert re.search(
+        rf"ttyUSB0: no sound line for 0\.[78] s(, |; the last one was refused: it ).*{said}", line.reader.trouble
+    )
+    assert line.reader.trouble.isprintable()
+    line.deliver(b"\n")
+    line.run(80)
+    assert line.reader.trouble == ""
+
+
+def test_silence_after_a_refused_line_is_forgotten_with_the_next_sound_one(line):
+    line.deliver(b"HELLO\n")
+    line.wait(1.0)
+    assert line.reader.trouble.endswith("the last one was refused: it is not 35 bytes long: 'HELLO'")
+    line.run(8)
+    line.wait(1.0)
+    assert line.reader.trouble.endswith("s")
+
+
+@pytest.mark.parametrize("together", [1, 2, 7, 36, 37])
+def test_lines_that_end_with_carriage_return_and_line_feed_are_sound(line, together):
+    """However they are cut when they are read."""
+    for number in range(40):
+        line.now += PERIOD
+        data = line.board.line(line.now, (number, 0, 0)).replace(b"\n", b"\r\n")
+        for at in range(0, len(data), together):
+            line.deliver(data[at : at + together])
+    assert [sample.counts["a"] for sample in line.samples] == list(range(40))
+    assert line.faults() == {}

@@ -22,7 +22,7 @@ def measure(subject: Subject, repeats: int) -> Section:
     tracker = make_tracker("lncc", subject.volume, subject.mask, subject.image_from_pixel, temporal=False)
     times, errors, before, accepted = Times(), [], [], []
     for image, true, start in tqdm(list(subject.displaced(SEED, SCALE, repeats)), desc="lost", unit="frame"):
-        found = times.call(partial(tracker.register_frame, image, start))
+        found = times.call(partial(tracker.register_frame, image, start, arm=subject.arm))
         before.append(subject.error(start, true)[0])
         errors.append(subject.error(found.registered, true)[0])
         accepted.append(found.accepted)

@@ -91,7 +91,7 @@ def measure(subject: Subject, spacing: float, most: int) -> Section:
     methods = {
         "SimpleITK, one level": baseline.register,
         "`itk`, SimpleITK in a pyramid": lambda image, start: itk.register_frame(image, start).registered,
-        "`lncc`": lambda image, start: ours.register_frame(image, start).registered,
+        "`lncc`": lambda image, start: ours.register_frame(image, start, arm=subject.arm).registered,
     }
     times, errors = {name: Times() for name in methods}, {name: [] for name in methods}
     before = []

@@ -31,6 +31,7 @@ from deeprs2v_ros.simulation.paths import pose_on_skin, sweep_poses
 from deeprs2v_ros.simulation.probe import CurvilinearProbe
 from deeprs2v_ros.simulation.scanner import UltrasoundSimulator
 from deeprs2v_ros.training.pairs import draw_displacement
+from measuring.arm import nominal_arm
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Subject:
     def centre(self) -> Array:
         """Of the image, in the image, mm."""
         return image_centre(self.mask.shape, self.image_from_pixel)
+
+    @cached_property
+    def arm(self) -> Array:
+        """Covariance (6, 6) of the tracked poses, as a cart has it."""
+        return nominal_arm(self.mask.shape, self.image_from_pixel)
 
     @cached_property
     def poses(self) -> Array:

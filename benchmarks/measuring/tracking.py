@@ -77,7 +77,9 @@ def follow(subject: Subject, tracker: Tracker, seconds: float, paced: bool, name
         if paced:
             sleep(max(0.0, began + index / RATE - perf_counter()))
         one = Times()
-        found = one.call(partial(tracker.register_frame, image, tracked, round(1e9 * (1.0 + index / RATE))))
+        found = one.call(
+            partial(tracker.register_frame, image, tracked, round(1e9 * (1.0 + index / RATE)), subject.arm)
+        )
         if index < min(SETTLING, count // 2):
             continue
         times.wall += one.wall

@@ -12,30 +12,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from deeprs2v_ros.arm.chain import Chain
 from deeprs2v_ros.arm.curves import Coupling, OutsideCurveError, Table
+from deeprs2v_ros.arm.motion_check import JointSample, MotionCheck
+from deeprs2v_ros.arm.refusals import SampleError
+from deeprs2v_ros.arm.sources import Sample
 from deeprs2v_ros.errors import InputError
 
-Fault = Literal["unknown", "missing", "nan", "count", "limits", "speed", "stamp"]
-FAULTS: tuple[Fault, ...] = get_args(Fault)
+FAULTS = ("unknown", "missing", "nan", "count", "limits", "speed", "reference", "stamp")
 """Why a sample is refused: a joint that the arm has not or the sample lacks, no reading, a count that the encoder or
-its table has not, a joint outside its limits or too fast, a stamp that does not advance."""
-
-
-class EncoderError(ValueError):
-    """A sample that must not be used.
-
-    ``fault`` is one of `FAULTS`, ``reason`` says more, ``joint`` names the joint (None for the sample's stamp).
-    """
-
-    def __init__(self, fault: Fault, joint: str | None, reason: str) -> None:
-        """Compose the message of joint and reason."""
-        super().__init__(reason if joint is None else f"{joint}: {reason}")
-        self.fault = fault
-        self.joint = joint
-        self.reason = reason
+its table has not, a joint outside its limits, one too fast or on a wrong track from the start (`motion_check`), a stamp
+that does not advance."""
 
 
 @dataclass(frozen=True)
@@ -110,86 +98,82 @@ class EncoderBank:
     def joints(self, counts: Mapping[str, float]) -> dict[str, float]:
         """Joint values (rad, mm) of one sample of ``counts`` by joint name.
 
-        Raises EncoderError for a joint that is missing or unknown, a count that is NaN, no whole number or out of its
+        Raises SampleError for a joint that is missing or unknown, a count that is NaN, no whole number or out of its
         range, and a joint outside its limits by more than one count.
         """
         for name in counts:
             if name not in self.encoders:
-                raise EncoderError("unknown", name, "is no joint of this arm")
+                raise SampleError("unknown", name, "is no joint of this arm")
         joints: dict[str, float] = {}
         for name, encoder in self.encoders.items():
             count = counts.get(name)
             if count is None:
-                raise EncoderError("missing", name, "is missing from the sample")
+                raise SampleError("missing", name, "is missing from the sample")
             try:
                 value = encoder.value(count)
             except ValueError as error:
-                raise EncoderError("count" if math.isfinite(count) else "nan", name, str(error)) from error
+                raise SampleError("count" if math.isfinite(count) else "nan", name, str(error)) from error
             if encoder.coupling is not None:
                 value = encoder.coupling.joint_from(value, joints[encoder.coupling.joint])
-            self._check_limits(name, value, encoder.resolution)
+            self.check_limits(name, value)
             joints[name] = value
         return joints
 
     def counts(self, joints: Mapping[str, float]) -> dict[str, int]:
         """The counts that the encoders show at ``joints`` (rad, mm): the inverse of `joints`, for the simulator.
 
-        Raises EncoderError for a joint that is missing, not finite, outside its limits or beyond its table or coupling.
+        Raises SampleError for a joint that is missing, not finite, outside its limits or beyond its table or coupling.
         """
         counts: dict[str, int] = {}
         for name, encoder in self.encoders.items():
             value = joints.get(name)
             if value is None:
-                raise EncoderError("missing", name, "is missing")
-            self._check_limits(name, value, encoder.resolution)
+                raise SampleError("missing", name, "is missing")
+            self.check_limits(name, value)
             try:
                 if encoder.coupling is not None:
                     value = encoder.coupling.encoder_from(value, joints[encoder.coupling.joint])
                 counts[name] = encoder.count(value)
             except OutsideCurveError as error:
-                raise EncoderError("limits", name, f"{joints[name]:.4f} {error}") from error
+                raise SampleError("limits", name, f"{joints[name]:.4f} {error}") from error
         return counts
 
-    def _check_limits(self, name: str, value: float, slack: float) -> None:
-        joint = self.chain.joints[name]
+    def check_limits(self, name: str, value: float) -> None:
+        """Raise SampleError for a joint's ``value`` (rad, mm) outside its limits by more than one count, or NaN."""
+        joint, slack = self.chain.joints[name], self.encoders[name].resolution
         if not joint.lower - slack <= value <= joint.upper + slack:
             unit, scale = ("mm", 1.0) if joint.kind == "prismatic" else ("deg", math.degrees(1.0))
             limits = f"{scale * joint.lower:.1f} to {scale * joint.upper:.1f} {unit}"
-            raise EncoderError("limits", name, f"{scale * value:.1f} {unit} is outside the limits of {limits}")
+            raise SampleError("limits", name, f"{scale * value:.1f} {unit} is outside the limits of {limits}")
+
+    def motion_check(self, jitter: float) -> MotionCheck:
+        """A check of these joints, which allows them two counts more than their velocity limits."""
+        return MotionCheck(
+            {name: self.chain.joints[name].velocity for name in self.encoders},
+            {name: 2.0 * encoder.resolution for name, encoder in self.encoders.items()},
+            jitter,
+        )
 
 
 class EncoderStream:
-    """Samples in the order of time: what `EncoderBank.joints` refuses, and what no joint can do since the last one."""
+    """Samples in the order of time: what `EncoderBank.joints` refuses, and what the joints cannot have done."""
 
     def __init__(self, bank: EncoderBank) -> None:
-        """A stream that accepts any plausible first sample."""
         self._bank = bank
-        self._last: tuple[float, dict[str, float]] | None = None
+        self._motion = bank.motion_check(jitter=0.0)
 
     def reset(self) -> None:
-        """Forget the last sample, for a clock that jumped back."""
-        self._last = None
+        """Forget all samples, for a clock that jumped back."""
+        self._motion.reset()
 
-    def joints(self, counts: Mapping[str, float], stamp: float) -> dict[str, float]:
-        """Joint values (rad, mm) of the sample taken at ``stamp`` (s).
+    def take(self, sample: Sample) -> list[JointSample]:
+        """The joints that are good by this ``sample``: often those of it alone, at the start none or several.
 
-        Raises EncoderError as `EncoderBank.joints`, for a stamp that is not after the last good one, and for a joint
-        that moved farther since then than its velocity limit and two counts allow. A refused sample is forgotten.
+        Raises SampleError as `EncoderBank.joints` and `MotionCheck.take`, and for a time that is not finite.
         """
-        joints = self._bank.joints(counts)
-        if not math.isfinite(stamp):
-            raise EncoderError("stamp", None, f"the stamp is {stamp}")
-        if self._last is not None:
-            self._check_speed(joints, stamp, *self._last)
-        self._last = (stamp, joints)
-        return joints
-
-    def _check_speed(self, joints: dict[str, float], stamp: float, last_stamp: float, last: dict[str, float]) -> None:
-        elapsed = stamp - last_stamp
-        if elapsed <= 0.0:
-            raise EncoderError("stamp", None, f"the stamp {stamp:.6f} s is not after the last one, {last_stamp:.6f} s")
-        for name, encoder in self._bank.encoders.items():
-            moved = abs(joints[name] - last[name])
-            if moved > self._bank.chain.joints[name].velocity * elapsed + 2.0 * encoder.resolution:
-                reason = f"moved {moved:.4g} (rad or mm) in {elapsed:.4g} s, faster than it can"
-                raise EncoderError("speed", name, reason)
+        if sample.first:
+            self.reset()
+        joints = self._bank.joints(sample.counts)
+        if not math.isfinite(sample.time):
+            raise SampleError("stamp", None, f"the stamp is {sample.time}")
+        return self._motion.take(sample.time, JointSample(sample.stamp, joints))

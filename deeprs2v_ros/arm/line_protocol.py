@@ -2,7 +2,8 @@
 
     0000002A,0001FBD0,200,B8E,03A,03A,000,000,AAB,0000,0000*9C0A
 
-sequence, time, one count for each joint, ``*``, checksum, and a line feed; all numbers in hexadecimal digits 0-9, A-F.
+sequence, time, one count for each joint, ``*``, checksum, and a line feed, with or without a carriage return before it;
+all numbers in hexadecimal digits 0-9, A-F.
 
 - sequence: 8 digits, one more with every sample taken, whether or not its line can be sent; FFFFFFFF is followed by 0.
 - time: 8 digits, microseconds on the board's own clock at the moment the counts were latched; wraps after 71.6 min.
@@ -30,6 +31,9 @@ from typing import Literal
 
 WRAP = 2**32
 """Where sequence and time start again at 0."""
+
+EXCERPT = 24
+"""Bytes of a line that are shown."""
 
 CHECKSUMS: dict[str, tuple[int, Callable[[bytes], int]]] = {
     "crc16": (4, lambda data: binascii.crc_hqx(data, 0xFFFF)),
@@ -80,19 +84,19 @@ class LineFormat:
         return body + self._ending(body)
 
     def parse(self, line: bytes) -> Reading:
-        """The reading of a line without its line feed.
+        """The reading of a line without its end.
 
         Raises LineError "format" for a wrong length, or for fields that are none although the checksum is right, and
-        "checksum" where that is wrong.
+        "checksum" where that is wrong. The message says what is likely to be wrong with the board, and shows the line.
         """
         if len(line) != self.length:
-            raise LineError("format", f"a line has {len(line)} bytes, not {self.length}")
+            raise LineError("format", f"it is not {self.length} bytes long{self.hint(line)}: {excerpt(line)}")
         body = line[: self._body_length]
         if line[self._body_length :] != self._ending(body):
-            raise LineError("checksum", "a line does not match its checksum")
+            raise LineError("checksum", f"it does not match its checksum{self.hint(line)}: {excerpt(line)}")
         match = self._pattern.fullmatch(body)
         if match is None:
-            raise LineError("format", f"a line is not a sample: {line!r}")
+            raise LineError("format", f"its fields are no numbers{self.hint(line)}: {excerpt(line)}")
         sequence, time, *counts = match.groups()
         return Reading(
             int(sequence, 16),
@@ -100,10 +104,25 @@ class LineFormat:
             tuple(None if count[0] == ord("-") else int(count, 16) for count in counts),
         )
 
+    def hint(self, line: bytes) -> str:
+        """What such a line comes from, if that is one of the usual mistakes."""
+        if sum(not 0x20 <= byte < 0x7F for byte in line) > len(line) // 4:
+            return " and no text (is it the right baud rate?)"
+        if re.search(rb"[a-f]", line):
+            return " and has small letters (digits are 0-9, A-F)"
+        if re.fullmatch(rb"[0-9,]+", line.partition(b"*")[0]) and line.count(b",") == len(self._digits) + 1:
+            return " (are its numbers decimal, or without leading zeros?)"
+        return ""
+
     def _ending(self, body: bytes) -> bytes:
         if not self._checksum_digits:
             return b""
         return b"*%0*X" % (self._checksum_digits, self._sum(body))
+
+
+def excerpt(line: bytes) -> str:
+    """How a line begins, in printable characters."""
+    return repr(line[:EXCERPT])[1:] + ("..." if len(line) > EXCERPT else "")
 
 
 def ahead(later: int, earlier: int) -> int:

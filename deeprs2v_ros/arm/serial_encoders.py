@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from deeprs2v_ros.arm.device_clock import DeviceClock
-from deeprs2v_ros.arm.line_protocol import LineError, LineFormat, Reading, ahead
+from deeprs2v_ros.arm.line_protocol import LineError, LineFormat, Reading, ahead, excerpt
 from deeprs2v_ros.arm.serial_port import SerialPort
 from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 
@@ -44,6 +44,7 @@ class SerialEncoders(EncoderSource):
         self._last_stamp = 0
         self._first, self._stalled = True, False
         self._quiet_since: int | None = None
+        self._refused = ""  # why the last line was, if no sound one has come since
 
     def close(self) -> None:
         """Give the port back."""
@@ -67,6 +68,7 @@ class SerialEncoders(EncoderSource):
                 reading = self._format.parse(line)
             except LineError as error:
                 self.faults[error.fault] += 1
+                self._refused = str(error)
                 continue
             if self._last is not None and self._goes_on(reading, self._last):
                 self._time += MICROSECOND * ahead(reading.time, self._last.time)
@@ -76,7 +78,7 @@ class SerialEncoders(EncoderSource):
                 self._first, self._clock, self._time = True, DeviceClock(), MICROSECOND * reading.time
             self._clock.observe(self._time, now)
             run.append((self._time, reading))
-            self._last, self._stalled, self._quiet_since = reading, False, now
+            self._last, self._stalled, self._quiet_since, self._refused = reading, False, now, ""
         self._watch(now)
         return samples + self._stamped(run, now)
 
@@ -100,7 +102,15 @@ class SerialEncoders(EncoderSource):
         if quiet > self._stall_after:
             self.faults["stall"] += not self._stalled
             self._first = self._stalled = True
-            self.trouble = f"{self._port.name}: no sound line for {quiet / SECOND:.1f} s"
+            self.trouble = f"{self._port.name}: no sound line for {quiet / SECOND:.1f} s{self._what_came()}"
+
+    def _what_came(self) -> str:
+        """What comes in place of sound lines."""
+        rest = self._port.rest
+        if len(rest) > self._format.length + 1:
+            hint = self._format.hint(rest) or (" (do they end with CR alone?)" if b"\r" in rest else "")
+            return f", nor the end of one{hint}: {excerpt(rest)}"
+        return f"; the last one was refused: {self._refused}" if self._refused else ""
 
     def _stamped(self, run: list[tuple[int, Reading]], now: int) -> list[Sample]:
         samples = []

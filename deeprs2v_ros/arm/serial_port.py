@@ -14,7 +14,8 @@ MOST_BYTES = 65536  # of one read
 class SerialPort:
     """The port ``name`` at ``baud``, 8N1, read without ever waiting and locked (flock) while it is open.
 
-    Times are the caller's, in ns. Of a line no more than ``longest`` + 1 bytes are kept.
+    Times are the caller's, in ns. Lines end with LF or CR LF. Of one no more than ``longest`` + 2 bytes are kept: with
+    room for the CR, and to see that it is too long.
     """
 
     def __init__(self, name: str, baud: int, longest: int) -> None:
@@ -23,14 +24,16 @@ class SerialPort:
         """How often the port was opened."""
         self.trouble = f"{name} has not been opened yet"
         """Why it is not open; empty if it is."""
+        self.rest = b""
+        """What has come since the last line feed, as far as it is kept."""
         self._baud, self._longest = baud, longest
         self._port: serial.Serial | None = None
         self._tried: int | None = None
         self._wait = FIRST_WAIT
-        self._rest: bytes | None = None
+        self._begun = False  # what comes begins with a line's beginning
 
     def lines(self, now: int) -> list[bytes]:
-        """The lines that ended since the last call, without line feeds; longer ones than ``longest`` are cut.
+        """The lines that ended since the last call, without their ends; longer ones than ``longest`` are cut.
 
         What comes after opening the port and before the first line feed is dropped: it may be half a line.
         """
@@ -45,16 +48,12 @@ class SerialPort:
         if not data:
             return []
         self._wait = FIRST_WAIT
-        *lines, rest = data.split(b"\n")
-        if lines:
-            if self._rest is None:
-                del lines[0]
-            else:
-                lines[0] = self._rest + lines[0]
-            self._rest = b""
-        if self._rest is not None:
-            self._rest = (self._rest + rest)[: self._longest + 1]
-        return [line[: self._longest + 1] for line in lines]
+        *lines, rest = (self.rest + data).split(b"\n")
+        self.rest = rest[: self._longest + 2]
+        if lines and not self._begun:
+            self._begun = True
+            del lines[0]
+        return [line[: self._longest + 2].removesuffix(b"\r") for line in lines]
 
     def close(self) -> None:
         """Give the port back."""
@@ -75,7 +74,7 @@ class SerialPort:
             self._fail(f"cannot be opened ({error})")
             return False
         self.openings += 1
-        self.trouble, self._rest = "", None
+        self.trouble, self.rest, self._begun = "", b"", False
         return True
 
     def _fail(self, trouble: str) -> None:

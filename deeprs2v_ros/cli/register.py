@@ -76,8 +76,11 @@ def register(
     settings: RegistrationSettings | None = None,
     device: str = "cpu",
     weights: str | None = None,
+    arm: Array | None = None,
 ) -> Iterator[PoseRow]:
     """Register the frames of ``sequence`` one by one; a frame that was not tracked is rejected unseen.
+
+    ``arm`` is the covariance (6, 6) of the tracked poses about the image centre, in image axes, if it is to count.
 
     Raises InputError when the frames' pixel sizes differ, and as `make_tracker` does.
     """
@@ -89,16 +92,18 @@ def register(
     tracker.register_frame(sequence.frames[sequence.valid][0], poses[0][0])  # warm-up: compiles what is compiled
     tracker.reset()
 
-    return _registered(tracker, sequence, poses)
+    return _registered(tracker, sequence, poses, arm)
 
 
-def _registered(tracker: RegistersFrames, sequence: Sequence, poses: list[tuple[Array, Array]]) -> Iterator[PoseRow]:
+def _registered(
+    tracker: RegistersFrames, sequence: Sequence, poses: list[tuple[Array, Array]], arm: Array | None
+) -> Iterator[PoseRow]:
     """Rows of all frames; ``poses`` are the split transforms of the valid ones."""
     tracked = iter(poses)
     for index, (frame, timestamp) in enumerate(zip(sequence.frames, sequence.timestamps, strict=True)):
         if sequence.valid[index]:
             pose, image_from_pixel = next(tracked)
-            result = tracker.register_frame(frame, pose, round(1e9 * timestamp))
+            result = tracker.register_frame(frame, pose, round(1e9 * timestamp), arm)
             runtime = 1e3 * result.runtime
             status = ACCEPTED if result.accepted else REJECTED
             signals, registered = result.signals, result.registered @ image_from_pixel

@@ -7,8 +7,10 @@ from typing import Any
 
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
 
-from deeprs2v_ros.arm.encoders import FAULTS, EncoderError, EncoderStream
+from deeprs2v_ros.arm.encoders import FAULTS, EncoderStream
+from deeprs2v_ros.arm.refusals import SampleError, Tally
 from deeprs2v_ros.arm.sources import Sample
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
@@ -25,21 +27,22 @@ PERIOD_OF_WARNINGS = 2.0  # s
 class ArmEncoders(Node):
     """Publishes ``joint_states`` from a simulated cart's encoders, a log of counts, or a board on a serial line.
 
-    How many samples were published, and what was wrong with the others, is on ``/diagnostics``.
+    How many samples were published, and what was wrong with the others, is on ``/diagnostics``. ``fault_after`` samples
+    rejected in a row latch a fault, that ends publishing until the service ``arm_encoders/clear_fault`` is called: the
+    encoders are ours, and somebody should have looked at them.
     """
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("arm_encoders", **options)
         self._arm, self.source = declare_encoders(self)
-        self._fault_after = declare_positive(self, "fault_after", 20, "Rejected samples in a row that latch a fault")
-        self.published = 0
-        self.rejected = Counter(dict.fromkeys(FAULTS, 0))
-        self._in_a_row = 0
-        self._fault = self._trouble = ""
+        fault_after = declare_positive(self, "fault_after", 20, "Rejected samples in a row that latch a fault")
+        self._tally = Tally(FAULTS, fault_after)
+        self._trouble = ""
         self._reported = 0
         self._stream = EncoderStream(self._arm.encoders)
         self._publisher = self.create_publisher(JointState, "joint_states", qos.JOINTS)
+        self._clearing = self.create_service(Trigger, "arm_encoders/clear_fault", self._clear_fault)
         self._jump = on_jump_back(self, self._reset)
         self._timer = self.create_timer(self.source.period, self._tick)
         self._diagnostics = Diagnostics(self, self._condition)
@@ -48,6 +51,21 @@ class ArmEncoders(Node):
         """Close the source as well."""
         self.source.close()
         super().destroy_node()
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """How many samples were rejected, by fault."""
+        return self._tally.rejected
+
+    @property
+    def published(self) -> int:
+        """How many samples were used."""
+        return self._tally.published
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, once too many were rejected in a row; empty otherwise."""
+        return self._tally.fault
 
     def _reset(self) -> None:
         self._stream.reset()
@@ -58,7 +76,7 @@ class ArmEncoders(Node):
 
     def _tick(self) -> None:
         for sample in self.source.due(self._now):
-            if not self._fault:
+            if not self.fault:
                 self._publish(sample)
         if self.source.trouble:
             self.get_logger().warning(self.source.trouble, throttle_duration_sec=PERIOD_OF_WARNINGS)
@@ -67,26 +85,30 @@ class ArmEncoders(Node):
         self._trouble = self.source.trouble
 
     def _publish(self, sample: Sample) -> None:
-        if sample.first:
-            self._stream.reset()
         try:
-            joints = self._stream.joints(sample.counts, sample.time)
-        except EncoderError as error:
+            good = self._stream.take(sample)
+        except SampleError as error:
             self._reject(error)
             return
-        self._in_a_row = 0
-        self.published += 1
-        self._publisher.publish(joint_state(joints, self._arm.chain, stamp_message(sample.stamp)))
+        for stamp, joints in good:
+            self._publisher.publish(joint_state(joints, self._arm.chain, stamp_message(stamp)))
+        self._tally.accept(len(good))
 
-    def _reject(self, error: EncoderError) -> None:
-        self.rejected[error.fault] += 1
-        self._in_a_row += 1
-        self.get_logger().warning(
-            f"sample rejected ({self.rejected.total()} so far): {error}", throttle_duration_sec=PERIOD_OF_WARNINGS
-        )
-        if self._in_a_row >= self._fault_after:
-            self._fault = f"FAULT: {self._in_a_row} samples rejected in a row, the last one: {error}"
-            self.get_logger().error(self._fault)
+    def _reject(self, error: SampleError) -> None:
+        self._tally.refuse(error)
+        text = f"sample rejected ({self.rejected.total()} so far): {error}"
+        self.get_logger().warning(text, throttle_duration_sec=PERIOD_OF_WARNINGS)
+        if self.fault:
+            self.get_logger().error(self.fault)
+
+    def _clear_fault(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = bool(self.fault)
+        response.message = f"cleared: {self.fault}" if self.fault else "there is no fault to clear"
+        if self.fault:
+            self.get_logger().info(response.message)
+            self._tally.clear()
+            self._stream.reset()
+        return response
 
     def _condition(self) -> Condition:
         """ERROR for a latched fault, WARN while there is trouble or if a sample was refused since the last report."""
@@ -94,8 +116,8 @@ class ArmEncoders(Node):
         faults.update(self.source.faults)
         new, self._reported = faults.total() - self._reported, faults.total()
         values = {"published": self.published, **faults}
-        if self._fault:
-            return Condition(ERROR, self._fault, values)
+        if self.fault:
+            return Condition(ERROR, self.fault, values)
         if self.source.trouble or new:
             return Condition(WARN, self.source.trouble or f"{new} new faults", values)
         return Condition(OK, "all samples published", values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -11,18 +12,22 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tf2_ros import StaticTransformBroadcaster
 
+from deeprs2v_ros.arm.joint_check import FAULTS, JointCheck
+from deeprs2v_ros.arm.motion_check import JointSample
+from deeprs2v_ros.arm.refusals import SampleError, Tally
 from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.arm.urdf import with_origins
-from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import BASE, IMAGE
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import (
     joints_from_message,
     nanoseconds,
+    stamp_message,
     transform_messages,
     uncertain_pose_message,
 )
+from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics, Inflow
 from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.pace import Pace
 from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
@@ -32,6 +37,8 @@ from deeprs2v_ros.nodes.support.transforms import Broadcaster
 from deeprs2v_ros.parameters.cart import declare_pose_rate
 
 PERIOD_OF_WARNINGS = 2.0  # s
+SILENT = 1.0  # s without a joint state that are too long
+FAULT_AFTER = 20  # joint states refused in a row
 
 
 class ArmKinematics(Node):
@@ -39,6 +46,10 @@ class ArmKinematics(Node):
 
     What moves is broadcast ``tf_rate`` times a second at most; nodes of the same process get all of it. The image's
     pose is published with its covariance as well, less often: that changes slowly.
+
+    A joint state that `JointCheck` refuses is counted and goes nowhere, so TF goes stale. Twenty in a row are a fault.
+    It is over with the first one that passes, since a driver may be somebody else's and nobody could tell this node
+    that it was mended. What passes is for the check to say: a jump that stays is not good because it lasts.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -49,6 +60,7 @@ class ArmKinematics(Node):
         self._tf_pace = Pace(declare_positive(self, "tf_rate", 50.0, "How often per second, at most, the arm is on TF"))
         self._pose_pace = Pace(declare_pose_rate(partial(declare, self)))
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
+        self._check, self._tally = JointCheck(arm.encoders), Tally(FAULTS, FAULT_AFTER)
         self._uncertain.pose(arm.rest)  # compiles what is compiled
         self._fixed = StaticTransformBroadcaster(self)
         self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
@@ -57,26 +69,74 @@ class ArmKinematics(Node):
         self._description = self.create_publisher(String, "robot_description", qos.LATCHED)
         self._description.publish(String(data=with_origins(self._chain.source, self._chain.joints, "fixed")))
         self._pose = self.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
+        self._inflow = Inflow()
+        self._diagnostics = Diagnostics(self, self._condition)
         self._jump = on_jump_back(self, self._on_jump)
         self._subscription = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINTS)
 
+    @property
+    def rejected(self) -> Counter[str]:
+        """How many joint states were rejected, by fault."""
+        return self._tally.rejected
+
+    @property
+    def published(self) -> int:
+        """How many joint states were used."""
+        return self._tally.published
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, once too many were rejected in a row; empty otherwise."""
+        return self._tally.fault
+
     def _on_joints(self, message: JointState) -> None:
+        now = self.get_clock().now().nanoseconds
         try:
             joints = joints_from_message(message, self._chain)
-            transforms = self._chain.moving_transforms(joints)
-        except InputError as error:
-            self.get_logger().warning(f"joint state ignored: {error}", throttle_duration_sec=PERIOD_OF_WARNINGS)
+            samples = self._check.take(joints, nanoseconds(message.header.stamp), now)
+        except SampleError as error:
+            self._refuse(error)
             return
-        messages = transform_messages(transforms, message.header.stamp, self._messages)
-        stamp = nanoseconds(message.header.stamp)
-        if self._tf_pace.due(stamp):
+        for sample in samples:
+            self._publish(sample)
+            self._inflow.count()
+        self._accept(len(samples))
+
+    def _publish(self, sample: JointSample) -> None:
+        stamp = stamp_message(sample.stamp)
+        messages = transform_messages(self._chain.moving_transforms(sample.values), stamp, self._messages)
+        if self._tf_pace.due(sample.stamp):
             self._moving.sendTransform(messages)
         else:
             self._moving.tell_neighbours(messages)
-        if self._pose_pace.due(stamp):
-            self._pose.publish(uncertain_pose_message(*self._uncertain.pose(joints), BASE, message.header.stamp))
+        if self._pose_pace.due(sample.stamp):
+            self._pose.publish(uncertain_pose_message(*self._uncertain.pose(sample.values), BASE, stamp))
+
+    def _accept(self, samples: int) -> None:
+        if samples and self.fault:
+            self.get_logger().info(f"over: {self.fault}")
+            self._tally.clear()
+        self._tally.accept(samples)
+
+    def _refuse(self, error: SampleError) -> None:
+        known = bool(self.fault)
+        self._tally.refuse(error)
+        text = f"joint state refused ({self.rejected.total()} so far): {error}"
+        self.get_logger().warning(text, throttle_duration_sec=PERIOD_OF_WARNINGS)
+        if self.fault and not known:
+            self.get_logger().error(self.fault)
+
+    def _condition(self) -> Condition:
+        values = {**self._inflow.values("joint states"), **self.rejected}
+        if self.fault:
+            return Condition(ERROR, self.fault, values)
+        silence = self._inflow.silence()
+        if silence is None or silence > SILENT:
+            return Condition(WARN, "no joint states that can be used", values)
+        return Condition(OK, "the arm is on TF", values)
 
     def _on_jump(self) -> None:
+        self._check.reset()
         self._tf_pace.reset()
         self._pose_pace.reset()
 

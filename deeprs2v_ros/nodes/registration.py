@@ -48,6 +48,10 @@ class RegistrationNode(ManagedNode):
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
+        # First of all: rclpy destroys a node as well that could not be made.
+        self._stopping = Event()
+        self._thread = Thread(target=self._work, name="registration", daemon=True)
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="background")
         super().__init__("registration", **options)
         self._images = declare_images(self)
         given = partial(declare, self)
@@ -57,13 +61,10 @@ class RegistrationNode(ManagedNode):
         rate = parameters.declare_prediction_rate(given)
         self._plane = TrackedPlane(self, self._images.centre)
         self._results = Results(self, self._images, self._plane.buffer)
-        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="background")
         self._guidance: Guidance | None = None
         self._volume = ""
         self._announcing = Lock()  # meanwhile nothing starts over
         self._mailbox: Mailbox[tuple[Image, Arrival, float]] = Mailbox()
-        self._stopping = Event()
-        self._thread = Thread(target=self._work, name="registration", daemon=True)
         self._jump = on_jump_back(self, self._on_jump)
         self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
         self.create_subscription(Image, "us/image", self._on_image, qos.LIVE)
@@ -72,23 +73,17 @@ class RegistrationNode(ManagedNode):
         for name in ("start", "stop", "reset", "clear_fault"):
             self.create_service(Trigger, f"registration/{name}", partial(self._serve, getattr(self, f"_{name}")))
         self._diagnostics = Diagnostics(self, self._condition)
+        self.start_by_itself()
         self._thread.start()
-        try:
-            self.start_by_itself()
-        except BaseException:
-            self._end_threads()
-            raise
 
     def destroy_node(self) -> None:
         """Stop the threads first. What they are at in the background nobody waits for."""
-        self._end_threads()
-        super().destroy_node()
-
-    def _end_threads(self) -> None:
         self._stopping.set()
-        self._plane.give_up()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._plane.give_up()
+            self._thread.join()
         self._background.shutdown(wait=False, cancel_futures=True)
+        super().destroy_node()
 
     # --- Lifecycle ---
 
@@ -206,7 +201,11 @@ class RegistrationNode(ManagedNode):
     def _condition(self) -> Condition:
         state, why = self._results.said
         level = {State.TRACKING: OK, State.INACTIVE: OK, State.LOST: ERROR, State.FAULT: ERROR}.get(state, WARN)
-        values = {"state": state.name, **self._results.tally.values("images"), **self._plane.tally.values("arm poses")}
+        values = {
+            "state": state.name,
+            **self._results.inflow.values("images"),
+            **self._plane.inflow.values("arm poses"),
+        }
         return Condition(level, f"{state.name}: {why}" if why else state.name, values)
 
     # --- In the thread ---

@@ -21,7 +21,7 @@ from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import METRES, nanoseconds, point_message, transform_from_message
-from deeprs2v_ros.nodes.support.diagnostics import OK, WARN, Condition, Diagnostics, Tally
+from deeprs2v_ros.nodes.support.diagnostics import OK, WARN, Condition, Diagnostics, Inflow
 from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.markers import tumour_now
 from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
@@ -74,7 +74,7 @@ class TargetMonitor(Node):
             RegistrationStatus, "registration/status", self._on_status, qos.STATUS
         )
         self._timer = self.create_timer(1.0 / RATE, self._ask)
-        self._statuses, self._predictions = Tally(), Tally()
+        self._statuses, self._predictions = Inflow(), Inflow()
         self._diagnostics = Diagnostics(self, self._condition)
         self._jump = on_jump_back(self, self._waiting.clear)
 

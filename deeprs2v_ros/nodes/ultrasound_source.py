@@ -20,6 +20,7 @@ from deeprs2v_ros.nodes.support.conversions import (
     stamp_message,
     transform_messages,
 )
+from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics, Inflow
 from deeprs2v_ros.nodes.support.ending import leave
 from deeprs2v_ros.nodes.support.image_sources import Frame, ImageSource, SceneSource, SequenceSource, VideoSource
 from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path
@@ -28,6 +29,7 @@ from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
 from deeprs2v_ros.nodes.support.transforms import Broadcaster
 
 LONGEST_WAIT = 0.05  # s: how soon a clock that jumps or a node that ends is noticed
+SILENT = 1.0  # s without an image that are too long
 RETRY_PERIOD = 0.5  # s: how often a source in trouble is asked again
 
 
@@ -54,6 +56,8 @@ class UltrasoundSource(Node):
         self._publisher = self.create_publisher(Image, "us/image", qos.IMAGES)
         self._truth = self.create_publisher(PointStamped, "simulation/target", qos.STATUS)
         self._broadcaster = Broadcaster(self)
+        self._inflow = Inflow()
+        self._diagnostics = Diagnostics(self, self._condition)
         self._thread.start()
 
     def destroy_node(self) -> None:
@@ -89,6 +93,15 @@ class UltrasoundSource(Node):
             elif self._wait_until(frame.stamp):
                 self._publish(frame)
 
+    def _condition(self) -> Condition:
+        values = self._inflow.values("images")
+        if self.trouble:
+            return Condition(ERROR, self.trouble, values)
+        silence = self._inflow.silence()
+        if silence is None or silence > SILENT:
+            return Condition(WARN, "no images", values)
+        return Condition(OK, f"images from {self._source}", values)
+
     def _say(self, trouble: str) -> None:
         """Say once that there is a trouble, and that it is over."""
         if trouble and trouble != self.trouble:
@@ -120,6 +133,7 @@ class UltrasoundSource(Node):
             self._broadcaster.sendTransform(transform_messages([place], stamp))
         self._publisher.publish(image_message(frame.image, "mono8", IMAGE, stamp))
         self.published, self.last_stamp = self.published + 1, frame.stamp
+        self._inflow.count()
         if frame.target_in_base is not None:
             self._truth.publish(point_message(frame.target_in_base, BASE, stamp))
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from deeprs2v_ros.arm.description import Arm
+from deeprs2v_ros.arm.joint_check import BEHIND, JointCheck
+from deeprs2v_ros.arm.refusals import SampleError
 from deeprs2v_ros.arm.uncertainty import UncertainArm
-from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import IMAGE
 from deeprs2v_ros.replay.clock import BagClock, Seen
 from deeprs2v_ros.replay.messages import joints_of, stamp_of, transforms_of
@@ -69,6 +70,7 @@ class Kinematics:
     ) -> None:
         """Raise InputError for an arm without us_image."""
         self._tree, self._chain, self._uncertain = tree, arm.chain, UncertainArm(arm, IMAGE)
+        self._check = JointCheck(arm.encoders)
         self._clock, self._player, self._log = clock, player, log
         self._period, self._next = pose_period, 0
         self.links = arm.chain.links
@@ -76,23 +78,26 @@ class Kinematics:
             tree.insert(parent, child, 0, place, fixed=True)
 
     def on_joints(self, message: Any) -> None:
-        """A message on joint_states. What is no posture of the arm, or does not fit the clock, is refused."""
+        """A message on joint_states. What `JointCheck` refuses, or does not fit the clock, is refused."""
         stamp = stamp_of(message.header)
-        try:
-            joints = joints_of(message, self._chain)
-            transforms = self._chain.moving_transforms(joints)
-        except InputError as error:
-            self._log(f"joint state ignored: {error}")
-            return
         seen = self._clock.see(stamp)
         if seen is Seen.ODD:
             self._log("joint state ignored: its stamp does not fit the clock")
             return
         if seen is Seen.JUMPED_BACK:
             self._player.start_over()
+            self._check.reset()
             self._next = 0
-        for parent, child, place in transforms:
-            self._tree.insert(parent, child, stamp, place)
-        if stamp >= self._next:
-            self._next = stamp + self._period
-            self._player.on_arm(self._uncertain.pose(joints).covariance)
+        # What fits the clock may lie far behind it: a recorder that was busy receives late.
+        now = min(self._clock.now, stamp + BEHIND)
+        try:
+            samples = self._check.take(joints_of(message, self._chain), stamp, now)
+        except SampleError as error:
+            self._log(f"joint state ignored: {error}")
+            return
+        for sample in samples:
+            for parent, child, place in self._chain.moving_transforms(sample.values):
+                self._tree.insert(parent, child, sample.stamp, place)
+            if sample.stamp >= self._next:
+                self._next = sample.stamp + self._period
+                self._player.on_arm(self._uncertain.pose(sample.values).covariance)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.arm.chain import Chain
+from deeprs2v_ros.arm.joint_check import named
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, inverse, is_covariance, rigid, turned_covariance
 from deeprs2v_ros.imaging.image_encodings import grey_levels
@@ -64,13 +65,11 @@ def covariance_of(message: Any) -> Array:
 
 
 def joints_of(message: Any, chain: Chain) -> dict[str, float]:
-    """Joint values (rad, mm) by name."""
-    if len(message.name) != len(message.position):
-        raise InputError(f"{len(message.name)} names with {len(message.position)} positions")
+    """Joint values (rad, mm) by name. Raises SampleError when there is not one position for each name."""
     kinds = {name: joint.kind for name, joint in chain.joints.items()}
     return {
         name: float(value) * (MM if kinds.get(name) == "prismatic" else 1.0)
-        for name, value in zip(message.name, message.position, strict=True)
+        for name, value in named(message.name, message.position).items()
     }
 
 

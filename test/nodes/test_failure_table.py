@@ -236,7 +236,7 @@ def test_what_the_arm_says_of_its_pose_is_refused_and_counted_if_it_is_none(benc
     publisher = bench.hand.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
     bench.until(lambda: publisher.get_subscription_count() == 1)
     publisher.publish(poses_that_are_none()[kind])
-    bench.until(lambda: bench.node._plane.tally.refused.total() == 1)
+    bench.until(lambda: bench.node._plane.inflow.refused.total() == 1)
     assert bench.show().accepted
     never_wrong(bench)
 

@@ -7,7 +7,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from deeprs2v_ros.nodes import health
 from deeprs2v_ros.nodes.health import Health
 from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, Condition, Diagnostics, Tally
+from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, Condition, Diagnostics, Inflow
 
 
 class Cart:
@@ -54,17 +54,17 @@ def test_the_same_names_in_another_namespace_count_for_nothing(ros, keep, spin_u
         cart.until(lambda said, count=count: len(cart.heard) > count and said.level == OK)
 
 
-def test_a_tally_tells_good_from_refused():
-    tally = Tally()
-    assert tally.values("images")["seconds since the last of the good images"] == "never"
+def test_a_inflow_tells_good_from_refused():
+    inflow = Inflow()
+    assert inflow.values("images")["seconds since the last of the good images"] == "never"
     for latency in (0.01, 0.02, 0.03):
-        tally.count(latency)
-    tally.refuse("DUPLICATE")
-    tally.refuse("DUPLICATE")
-    values = tally.values("images")
+        inflow.count(latency)
+    inflow.refuse("DUPLICATE")
+    inflow.refuse("DUPLICATE")
+    values = inflow.values("images")
     assert (values["good images"], values["images refused, DUPLICATE"]) == ("3", "2")
     assert values["latency, median of the last 100 (ms)"] == "20"
-    assert tally.silence() < 60.0
+    assert inflow.silence() < 60.0
 
 
 def test_a_registration_reports_what_it_refused(bench):

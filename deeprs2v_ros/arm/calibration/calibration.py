@@ -15,6 +15,7 @@ import numpy as np
 
 from deeprs2v_ros.arm.calibration.document import calibrated_document, rezeroed_document
 from deeprs2v_ros.arm.calibration.fitting import SPREAD, Fit, Noise, descend, fit, fit_and_learn
+from deeprs2v_ros.arm.calibration.mistakes import refuse_after, refuse_before
 from deeprs2v_ros.arm.calibration.model import Model, Prediction, State
 from deeprs2v_ros.arm.calibration.pairs import Pairs
 from deeprs2v_ros.arm.calibration.unknowns import all_unknowns, base_unknowns, session_unknowns
@@ -74,8 +75,8 @@ class Calibrated:
 def calibrate(document: Document, path: Path, pairs: Pairs, progress: Callable[[], None] = lambda: None) -> Calibrated:
     """Calibrate the arm of ``document``, a file at ``path``, by ``pairs``.
 
-    Raises InputError for too few pairs, pairs that move fewer than three joints, and an arm that is calibrated already:
-    its curves would be fitted on top of themselves.
+    Raises InputError for too few pairs, pairs that move fewer than three joints or cannot be this arm's (`mistakes`),
+    and an arm that is calibrated already: its curves would be fitted on top of themselves.
     """
     if "calibration" in document:
         raise InputError(f"{path}: is calibrated already; calibrate the arm's own file, or give this one to rezero")
@@ -85,8 +86,10 @@ def calibrate(document: Document, path: Path, pairs: Pairs, progress: Callable[[
     unknowns = all_unknowns(arm, pairs)
     if len(pairs.names) - len(unknowns.locked) < 3:
         raise InputError(f"{pairs.source}: moves only {len(pairs.names) - len(unknowns.locked)} joints, too few")
+    refuse_before(arm, pairs)
     found = fit_and_learn(Model(arm, pairs, unknowns), progress)
     calibrated = calibrated_document(document, found, DETERMINED)
+    refuse_after(arm, pairs, found.model.predict(found.state).residuals(pairs))
     return Calibrated(calibrated, found, accuracy(arm_from(calibrated, path), pairs))
 
 

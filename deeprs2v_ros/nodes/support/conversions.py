@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image, JointState
 
 from deeprs2v_ros.arm.chain import Chain, LinkTransform
+from deeprs2v_ros.arm.joint_check import named
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, inverse, is_covariance, rigid, turned_covariance
 from deeprs2v_ros.imaging.image_encodings import grey_levels
@@ -192,10 +193,8 @@ def joint_state(joints: Mapping[str, float], chain: Chain, stamp: Stamp) -> Join
 
 
 def joints_from_message(message: JointState, chain: Chain) -> dict[str, float]:
-    """Joint values (rad, mm) of a message. Raises InputError when it has not one position for each name."""
-    if len(message.name) != len(message.position):
-        raise InputError(f"joint_states: {len(message.name)} names with {len(message.position)} positions")
-    return {name: value / _unit(chain, name) for name, value in zip(message.name, message.position, strict=True)}
+    """Joint values (rad, mm) of a message. Raises SampleError when it has not one position for each name."""
+    return {name: value / _unit(chain, name) for name, value in named(message.name, message.position).items()}
 
 
 def _unit(chain: Chain, name: str) -> float:

@@ -22,7 +22,7 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 _PAGE_MB = 4096 / 1e6
 
 
-class Tally:
+class Inflow:
     """How one kind of thing comes in: how often, when last, what was refused and why, how long it took.
 
     Counted by one thread and read by another; nothing is lost but the sharpness of a figure.

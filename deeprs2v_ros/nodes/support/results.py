@@ -12,7 +12,7 @@ from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_messages
-from deeprs2v_ros.nodes.support.diagnostics import Tally
+from deeprs2v_ros.nodes.support.diagnostics import Inflow
 from deeprs2v_ros.nodes.support.parameters import digest
 from deeprs2v_ros.nodes.support.pictures import Pictures
 from deeprs2v_ros.nodes.support.status import status_message
@@ -24,7 +24,7 @@ from deeprs2v_ros.registration.supervisor import State, Verdict
 class Results:
     """Says of one image after the other what became of it. Made after all parameters of the ``node`` are declared.
 
-    ``said`` is the state that was last said, and why; ``tally`` counts images.
+    ``said`` is the state that was last said, and why; ``inflow`` counts images.
     """
 
     def __init__(self, node: Node, images: ImageGeometry, buffer: Buffer) -> None:
@@ -35,7 +35,7 @@ class Results:
         self._configuration = f"parameters {digest(node)}"
         self.said = (State.UNCONFIGURED, "")
         self._logged = State.UNCONFIGURED
-        self.tally = Tally()
+        self.inflow = Inflow()
 
     def announce(self, outcome: Outcome) -> None:
         """Broadcast what may be believed, then say so."""
@@ -47,9 +47,9 @@ class Results:
         message.latency_published = (self._clock.now().nanoseconds - outcome.arrival.stamp) / 1e9
         self._status.publish(message)
         if verdict.accepted:
-            self.tally.count(message.latency_published)
+            self.inflow.count(message.latency_published)
         elif not message.without_image:
-            self.tally.refuse(verdict.reason)
+            self.inflow.refuse(verdict.reason)
         self._log(verdict)
 
     def say(self, state: State, now: int, stamp: int | None = None) -> None:

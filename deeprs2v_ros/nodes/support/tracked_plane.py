@@ -15,7 +15,7 @@ from deeprs2v_ros.frames import BASE, CORRECTED, IMAGE, TUMOR, VOLUME
 from deeprs2v_ros.geometry import Array, seen_from
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.conversions import covariance_from_pose, transform_from_message
-from deeprs2v_ros.nodes.support.diagnostics import Tally
+from deeprs2v_ros.nodes.support.diagnostics import Inflow
 from deeprs2v_ros.nodes.support.transforms import transforms_of
 
 _FIXED = ((BASE, VOLUME), (CORRECTED, TUMOR))
@@ -35,7 +35,7 @@ class TrackedPlane:
         transforms.on_change(self._news.set)
         self.buffer = transforms.buffer
         self.covariance: Array | None = None
-        self.tally = Tally()
+        self.inflow = Inflow()
         self._given_up = False
         self._fixed: list[TransformStamped | None] = [None] * len(_FIXED)
         node.create_subscription(PoseWithCovarianceStamped, "arm/image_pose", self._on_pose, qos.STATUS)
@@ -79,7 +79,7 @@ class TrackedPlane:
         try:
             self.covariance = self._about_centre @ covariance_from_pose(message.pose) @ self._about_centre.T
         except InputError as error:
-            self.tally.refuse("NOT_A_POSE")
+            self.inflow.refuse("NOT_A_POSE")
             self._logger.warning(f"arm/image_pose refused: {error}", throttle_duration_sec=2.0)
             return
-        self.tally.count()
+        self.inflow.count()
