@@ -69,7 +69,7 @@ def test_a_bad_joint_state_is_refused_by_name_and_spoils_nothing(driver, case):
     assert driver.passed == [START + n * PERIOD for n in (*range(1, 11), *range(12, 22))]
 
 
-@pytest.mark.parametrize("case", BAD.keys() - {"duplicate", "out of order"})
+@pytest.mark.parametrize("case", [each for each in BAD if each not in ("duplicate", "out of order")])
 def test_a_bad_one_never_passes_as_the_first(case):
     changes, _ = BAD[case]
     driver = Driver().send(**changes).send(12)

@@ -201,12 +201,8 @@ class RegistrationNode(ManagedNode):
     def _condition(self) -> Condition:
         state, why = self._results.said
         level = {State.TRACKING: OK, State.INACTIVE: OK, State.LOST: ERROR, State.FAULT: ERROR}.get(state, WARN)
-        values = {
-            "state": state.name,
-            **self._results.inflow.values("images"),
-            **self._plane.inflow.values("arm poses"),
-        }
-        return Condition(level, f"{state.name}: {why}" if why else state.name, values)
+        inflows = {**self._results.inflow.values("images"), **self._plane.inflow.values("arm poses")}
+        return Condition(level, f"{state.name}: {why}" if why else state.name, {"state": state.name, **inflows})
 
     # --- In the thread ---
 
