@@ -29,7 +29,7 @@ DEEPEST = 32
 
 
 def read_text(path: str | Path, otherwise: str, most: int = MOST_TEXT) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark; ``otherwise`` says what it is not, if it is no text.
+    """The text of a file in UTF-8, with or without a byte order mark. ``otherwise`` says what it is not if it is none.
 
     Raises InputError naming the file if it is missing, cannot be read, is longer than ``most`` bytes, or holds no text.
     """

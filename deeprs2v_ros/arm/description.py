@@ -224,7 +224,9 @@ def _read_coupling(entry: Any, where: str) -> Coupling:
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{where}: terms is not a list of [[i, j], c] with powers up to {HIGHEST_POWER} and each pair of powers once") from error
+        raise InputError(
+            f"{where}: terms is not a list of [[i, j], c] with each pair of powers once, up to {HIGHEST_POWER}"
+        ) from error
     if terms.get((1, 0), 0.0) <= 0.0:
         raise InputError(f"{where}: terms needs a positive [[1, 0], c]; the direction belongs to sign")
     return Coupling(str(entry["with"]), terms)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence as Clip
+from deeprs2v_ros.reading import read_table, read_text
 
 COLUMNS = ("frame", "image_x", "image_y", "image_z", "volume_x", "volume_y", "volume_z")
 

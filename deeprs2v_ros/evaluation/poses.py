@@ -55,7 +55,7 @@ def read_poses(path: str | Path) -> list[PoseRow]:
     """Read POSES.csv.
 
     Raises InputError, naming file and line, for a missing or empty file, missing columns, a status other than ACCEPTED
-    and REJECTED, and numbers that are missing, not numbers, not finite (lncc and overlap may be NaN), or beyond all bounds.
+    and REJECTED, and numbers that are missing, none, not finite (lncc and overlap may be NaN), or beyond all bounds.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,7 +80,7 @@ def _row(where: str, record: dict[str, str]) -> PoseRow:
         raise InputError(f"{where}: its matrix is singular: it gives the pixels no size")
     timestamp, lncc, overlap, runtime_ms = (_number(where, record, name) for name in _NUMBERS)
     if not (abs(timestamp) <= LATEST and np.isfinite(runtime_ms)):
-        raise InputError(f"{where}: its timestamp ({timestamp:g} s) or runtime_ms is NaN, infinite or beyond all times")
+        raise InputError(f"{where}: its timestamp or runtime_ms is NaN, infinite or beyond all times")
     frame = record["frame"]
     if not (frame.isascii() and frame.isdigit() and len(frame) < 10):
         raise InputError(f"{where}: frame is not a whole number of up to 9 digits ({frame[:20]})")

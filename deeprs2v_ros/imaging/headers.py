@@ -26,8 +26,8 @@ _NRRD_TYPES = {
     "short": "i2", "int16": "i2", "int16_t": "i2",
     "unsigned int": "u4", "uint": "u4", "uint32": "u4", "uint32_t": "u4",
     "int": "i4", "int32": "i4", "int32_t": "i4",
-    "long long": "i8", "longlong": "i8", "long long int": "i8", "signed long long": "i8", "int64": "i8", "int64_t": "i8",
-    "unsigned long long": "u8", "ulonglong": "u8", "unsigned long long int": "u8", "uint64": "u8", "uint64_t": "u8",
+    "long long": "i8", "longlong": "i8", "long long int": "i8", "int64": "i8", "int64_t": "i8",
+    "unsigned long long": "u8", "ulonglong": "u8", "uint64": "u8", "uint64_t": "u8",
     "float": "f4", "double": "f8",
 }  # fmt: skip
 _CHANNEL_KINDS = {"list", "vector", "rgb-color", "rgba-color", "3-color", "4-color", "3-vector", "4-vector"}
@@ -146,14 +146,16 @@ def _inflated(header: Header, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _lines(path: Path, file: BinaryIO) -> Iterator[str]:
-    """The lines of a header."""
+    """The lines of a header, until whoever asks has seen its end."""
     file.seek(0)
-    while file.tell() < _LONGEST_HEADER:
-        line = file.readline(_LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            raise InputError(f"{path}: truncated, or not a MetaImage or NRRD file: its header has no end")
+    while file.tell() < _LONGEST_HEADER and (line := file.readline(_LONGEST_LINE)):
+        if len(line) == _LONGEST_LINE:
+            raise InputError(f"{path}: not a MetaImage or NRRD file: its header has a line without an end")
         yield line.decode("latin-1").rstrip("\r\n")
-    raise InputError(f"{path}: its header has no end within {_LONGEST_HEADER} bytes")
+
+
+def _endless(path: Path) -> InputError:
+    return InputError(f"{path}: truncated, or not a MetaImage or NRRD file: its header has no end")
 
 
 def _meta_header(path: Path, file: BinaryIO) -> Header:
@@ -165,6 +167,8 @@ def _meta_header(path: Path, file: BinaryIO) -> Header:
         fields[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
             break
+    else:
+        raise _endless(path)
     compressed = fields.get("CompressedData", "False").lower() == "true"
     big_endian = "true" in (
         fields.get("BinaryDataByteOrderMSB", "False").lower(),
@@ -191,6 +195,9 @@ def _nrrd_header(path: Path, file: BinaryIO) -> Header:
             separator = ":=" if ":=" in line else ":"
             key, _, value = line.partition(separator)
             fields[key.strip()] = value.strip()
+    else:  # a header with its pixels elsewhere may end with the file
+        if "data file" not in fields and "datafile" not in fields:
+            raise _endless(path)
     encoding = fields.get("encoding", "")
     encoding = "gzip" if encoding == "gz" else encoding
     sizes = _sizes(path, fields, "sizes")

@@ -53,7 +53,7 @@ def read_sequence(path: str | Path) -> Sequence:
     Raises InputError, naming the file and where it applies the frame, for a file that is missing, truncated or not of
     this format; pixels that are not whole numbers from 0 to 255; no transforms, fewer transforms than frames, and a
     transform that has not 16 numbers, is not finite, does not end in (0, 0, 0, 1) or makes no plane; and a time stamp
-    that is missing while others are there, not finite, or beyond `LATEST`; and for more pixels than `headers.MOST_BYTES`.
+    that is missing while others are there, not finite, or beyond `LATEST`; and more pixels than `headers.MOST_BYTES`.
     """
     path = Path(path)
     header = read_header(path)

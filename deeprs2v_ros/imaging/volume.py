@@ -122,7 +122,7 @@ def _check_spacing(path: Path, spacing: tuple[float, ...] | list[str]) -> None:
         values = np.array([np.nan])
     if not ((values > _FINEST) & (values < _FARTHEST)).all():
         raise InputError(
-            f"{path}: its spacing ({' '.join(str(s) for s in spacing)}) must be positive, {_FINEST:g} to {_FARTHEST:g} mm"
+            f"{path}: its spacing ({' '.join(str(s) for s in spacing)}) must be positive, {_FINEST:g} to {_FARTHEST:g}"
         )
 
 
@@ -132,7 +132,9 @@ def _check_place(path: Path, reader: sitk.ImageFileReader) -> None:
     if not np.abs(axes.T @ axes - np.eye(3)).max() <= _ORTHONORMAL:  # NaN neither
         raise InputError(f"{path}: its axes are not at right angles and of length one ({axes.round(4).tolist()})")
     if not np.abs(reader.GetOrigin()).max() <= _FARTHEST:
-        raise InputError(f"{path}: its origin ({' '.join(map(str, reader.GetOrigin()))}) is not within {_FARTHEST:g} mm")
+        raise InputError(
+            f"{path}: its origin ({' '.join(map(str, reader.GetOrigin()))}) is not within {_FARTHEST:g} mm"
+        )
 
 
 def _voxel_bytes(reader: sitk.ImageFileReader) -> int:

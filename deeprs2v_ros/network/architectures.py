@@ -25,7 +25,8 @@ MOST_WIDTH, MOST_POINTS, COARSEST = 2.0, 160, 50.0
 def build(architecture: str, grid: Grid, width: float = 1.0) -> nn.Module:
     """An untrained network for observations on ``grid``; ``width`` scales the channels of all but the paper's.
 
-    Raises InputError for an unknown architecture, and for a grid or a width that no network has: memory grows with both.
+    Raises InputError for an unknown architecture, and for a grid or a width beyond all bounds: memory grows with
+    both.
     """
     if not 0.0 < width <= MOST_WIDTH:
         raise InputError(f"width: must be above 0 and at most {MOST_WIDTH:g}, but is {width:g}")

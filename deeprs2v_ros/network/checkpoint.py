@@ -89,9 +89,7 @@ def _description(values: dict[str, Any]) -> Description:
     calibration = tuple(float(factor) for factor in values["calibration"])
     if len(calibration) != 6 or not all(0.0 < factor <= _LARGEST_FACTOR for factor in calibration):
         raise ValueError("one factor for each degree of freedom")
-    return Description(
-        values["architecture"], grid, float(values["width"]), dict(values["trained_on"]), calibration
-    )
+    return Description(values["architecture"], grid, float(values["width"]), dict(values["trained_on"]), calibration)
 
 
 def find_weights(path: str | Path) -> Path:

@@ -66,14 +66,19 @@ def read_pairs(path: str | Path, arm: Arm) -> Pairs:
     poses = np.tile(np.eye(4), (len(lines), 1, 1))
     for n, number in enumerate(lines):
         where, row = rows[number]
-        logged = {name: math.radians(finite(row[column], f"{where}: {column}", FARTHEST)) for name, column in zip(names, columns, strict=True)}
+        logged = {
+            name: math.radians(finite(row[column], f"{where}: {column}", FARTHEST))
+            for name, column in zip(names, columns, strict=True)
+        }
         for e, (name, column) in enumerate(zip(names, columns, strict=True)):
             raw = row.get(f"{column}_raw")
             if raw:
                 encoders[n, e] = math.radians(finite(raw, f"{where}: {column}_raw", FARTHEST))
             else:
                 encoders[n, e] = _encoder_angle(arm, name, logged, where)
-        poses[n, :3] = np.reshape([finite(row[column], f"{where}: {column}", FARTHEST) for column in POSE_COLUMNS], (3, 4))
+        poses[n, :3] = np.reshape(
+            [finite(row[column], f"{where}: {column}", FARTHEST) for column in POSE_COLUMNS], (3, 4)
+        )
         rotation = poses[n, :3, :3]
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > ROTATION_TOLERANCE or np.linalg.det(rotation) < 0.0:
             raise InputError(f"{where}: T_ndi_tool is no rigid pose")
