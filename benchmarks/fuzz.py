@@ -35,11 +35,16 @@ ROUND = 200
 
 
 def fuzz(name: str, minutes: float, last: Path, counts: multiprocessing.Array) -> None:
-    """Read damaged files for some ``minutes``; ``last`` holds the one that is being read, ``counts`` read and refused."""
+    """Read damaged files for some ``minutes``.
+
+    ``last`` is where the one that is being read is kept; ``counts`` are of those read and those refused.
+    """
     faulthandler.enable()
     reader = READERS[name]
     with TemporaryDirectory() as folder:
-        seeds = reader.seeds(Path(folder, "seeds") if Path(folder, "seeds").mkdir() is None else Path(folder))
+        valid = Path(folder, "valid")
+        valid.mkdir()
+        seeds = reader.seeds(valid)
         for each in seeds:
             line = outcome(reader, each, each.read_bytes(), Path(folder, "whole"))
             assert not line, line

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array, rigid
-from deeprs2v_ros.imaging.headers import check_size, read_header
+from deeprs2v_ros.imaging.headers import Header, check_size, read_header
+from deeprs2v_ros.reading import finite
 
 MOST_VOXELS = 10**9  # of a volume that is to be made
 _CHUNK = 1 << 20
@@ -64,8 +65,7 @@ def read_volume(path: str | Path) -> Volume:
     if path.suffix in _OWN_HEADERS:  # these say better than SimpleITK what is wrong
         header = read_header(path)
         header.check_data()
-        if "ElementSpacing" in header.fields:
-            _check_spacing(path, header.fields["ElementSpacing"].split())
+        _check_meta_fields(path, header)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -126,10 +126,23 @@ def _check_spacing(path: Path, spacing: tuple[float, ...] | list[str]) -> None:
         )
 
 
+def _check_meta_fields(path: Path, header: Header) -> None:
+    """MetaImage's reader takes what is no number for zero, in silence."""
+    if "ElementSpacing" in header.fields:
+        _check_spacing(path, header.fields["ElementSpacing"].split())
+    dimensions = header.fields.get("NDims", str(len(header.sizes)))
+    if dimensions != str(len(header.sizes)):
+        raise InputError(f"{path}: its NDims ({dimensions}) is not that of its sizes ({len(header.sizes)})")
+    for name in ("Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation"):
+        for word in header.fields.get(name, "").split():
+            finite(word, f"{path}: its {name}")
+
+
 def _check_place(path: Path, reader: sitk.ImageFileReader) -> None:
     _check_spacing(path, reader.GetSpacing())
     axes = np.reshape(reader.GetDirection(), (3, 3))
-    if not np.abs(axes.T @ axes - np.eye(3)).max() <= _ORTHONORMAL:  # NaN neither
+    unit = np.abs(axes).max() <= 1.0 + _ORTHONORMAL  # NaN is not
+    if not unit or np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL:
         raise InputError(f"{path}: its axes are not at right angles and of length one ({axes.round(4).tolist()})")
     if not np.abs(reader.GetOrigin()).max() <= _FARTHEST:
         raise InputError(
