@@ -136,6 +136,17 @@ def test_refused_place_and_size(tmp_path, volume, field, value, fault):
         read_volume(path)
 
 
+@pytest.mark.parametrize("value", ["nan", "x", "1e999", "9" * 300, "0." + "0" * 300 + "1", "9" * 3000])
+@pytest.mark.parametrize("field", ["space directions", "space origin"])
+def test_refused_numbers_of_nrrd(tmp_path, volume, field, value):
+    path = tmp_path / "odd.nrrd"
+    write_volume(path, volume)
+    content = re.sub(f"({field}: \\()[^,]*".encode(), rb"\g<1>" + value.encode(), path.read_bytes())
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"odd\.nrrd: its (field|space)"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii", ".nii.gz"])
 def test_more_voxels_than_are_read(tmp_path, volume, suffix, monkeypatch):
     path = tmp_path / f"large{suffix}"

@@ -34,6 +34,7 @@ _CHANNEL_KINDS = {"list", "vector", "rgb-color", "rgba-color", "3-color", "4-col
 MOST_BYTES = 2 * 10**9
 """Bytes of pixels that are read from one file, once they are inflated."""
 _LONGEST_LINE, _LONGEST_HEADER = 1 << 20, 1 << 26
+_LONGEST_FIELD = 1000  # of NRRD's own, beside which there are keys of anyone's
 _MOST_COMPRESSED = 1100  # deflate cannot make data smaller than by this factor
 _CHUNK = 1 << 20
 _WINDOW_BITS = {"zlib": 15, "gzip": 31}  # by which zlib tells the two formats apart
@@ -193,6 +194,8 @@ def _nrrd_header(path: Path, file: BinaryIO) -> Header:
             break
         if not line.startswith("#"):
             separator = ":=" if ":=" in line else ":"
+            if separator == ":" and len(line) > _LONGEST_FIELD:
+                raise InputError(f"{path}: its field {line[:30]!r}... has {len(line)} characters")
             key, _, value = line.partition(separator)
             fields[key.strip()] = value.strip()
     else:  # a header with its pixels elsewhere may end with the file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from dataclasses import dataclass, field
 from math import prod
@@ -21,6 +22,11 @@ from deeprs2v_ros.reading import finite
 MOST_VOXELS = 10**9  # of a volume that is to be made
 _CHUNK = 1 << 20
 _OWN_HEADERS = (".mha", ".mhd", ".nrrd", ".nhdr")
+_NUMBERS = (
+    *("Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation"),
+    *("space directions", "space origin", "measurement frame"),
+)
+_LONGEST_NUMBER = 40
 _ORTHONORMAL = 1e-3  # what rounding in files leaves
 _FINEST, _FARTHEST = 1e-6, 1e6  # mm
 _ONE_FILE_SUFFIXES = (".mha", ".nrrd", ".nii", ".nii.gz")
@@ -65,7 +71,7 @@ def read_volume(path: str | Path) -> Volume:
     if path.suffix in _OWN_HEADERS:  # these say better than SimpleITK what is wrong
         header = read_header(path)
         header.check_data()
-        _check_meta_fields(path, header)
+        _check_fields(path, header)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -126,16 +132,19 @@ def _check_spacing(path: Path, spacing: tuple[float, ...] | list[str]) -> None:
         )
 
 
-def _check_meta_fields(path: Path, header: Header) -> None:
-    """MetaImage's reader takes what is no number for zero, in silence."""
+def _check_fields(path: Path, header: Header) -> None:
+    """MetaImage's reader takes what is no number for zero, in silence; NRRD's crashes on very long ones."""
     if "ElementSpacing" in header.fields:
         _check_spacing(path, header.fields["ElementSpacing"].split())
     dimensions = header.fields.get("NDims", str(len(header.sizes)))
     if dimensions != str(len(header.sizes)):
         raise InputError(f"{path}: its NDims ({dimensions}) is not that of its sizes ({len(header.sizes)})")
-    for name in ("Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation"):
-        for word in header.fields.get(name, "").split():
-            finite(word, f"{path}: its {name}")
+    for name in _NUMBERS:
+        for word in re.split(r"[\s(),]+", header.fields.get(name, "")):
+            if len(word) > _LONGEST_NUMBER:
+                raise InputError(f"{path}: its {name} holds a number of {len(word)} characters")
+            if word not in ("", "none"):
+                finite(word, f"{path}: its {name}")
 
 
 def _check_place(path: Path, reader: sitk.ImageFileReader) -> None:
