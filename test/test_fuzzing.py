@@ -11,7 +11,7 @@ from pathlib import Path
 from fuzzing import READERS, contents, outcome
 from hypothesis import HealthCheck, given, settings
 
-EXAMPLES = 40
+EXAMPLES = 20
 
 
 @pytest.mark.parametrize("name", READERS)
