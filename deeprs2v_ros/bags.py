@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
 
+from deeprs2v_ros.bag_bounds import check_files
 from deeprs2v_ros.errors import InputError
 
 
@@ -33,9 +36,14 @@ class Bag:
     ) -> Iterator[tuple[str, int, Any]]:
         """Topic, time of receipt and message, in the order of receipt, between two times if they are given.
 
-        Raises InputError naming the bag for what cannot be read.
+        Raises InputError naming the bag for what cannot be read, and for messages of ROS's own kinds that have other
+        fields than theirs.
         """
         connections = [each for each in self._reader.connections if each.topic in topics]
+        for kind in {each.msgtype for each in connections} & _standard().types.keys():
+            with _named(self.path):
+                if self._reader.typestore.hash_rihs01(kind) != _standard().hash_rihs01(kind):
+                    raise ValueError(f"it defines {kind} otherwise than ROS does")
         stored = self._reader.messages(connections, start, stop) if connections else iter(())
         while True:
             with _named(self.path):
@@ -49,7 +57,10 @@ class Bag:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[Bag]:
-    """Open a rosbag2 folder. Raises InputError naming it if it is missing or cannot be read."""
+    """Open a rosbag2 folder.
+
+    Raises InputError naming it if it is missing, cannot be read, or asks for more than `bag_bounds` allows.
+    """
     path = Path(path)
     if path.is_file():
         raise InputError(f"{path}: is a file; a bag is the folder that holds metadata.yaml")
@@ -57,9 +68,10 @@ def opened(path: str | Path) -> Iterator[Bag]:
         raise InputError(f"{path}: there is no bag")
     if not (path / "metadata.yaml").is_file():
         raise InputError(f"{path}: has no metadata.yaml (`ros2 bag reindex` makes one)")
+    check_files(path)
     with _named(path):
         # Bags before ROS 2 Iron hold no definitions of their messages.
-        reader = AnyReader([path], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
+        reader = AnyReader([path], default_typestore=_standard())
         reader.open()
     try:
         with _named(path):
@@ -70,6 +82,11 @@ def opened(path: str | Path) -> Iterator[Bag]:
         yield bag
     finally:
         reader.close()
+
+
+@cache
+def _standard() -> Typestore:
+    return get_typestore(Stores.ROS2_HUMBLE)
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def test_files_that_are_no_pairs_are_refused(arm, tmp_path):
     with pytest.raises(InputError, match=r"none\.csv: cannot be read"):
         read_pairs(tmp_path / "none.csv", arm)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(InputError, match=r"binary\.csv: not a CSV file"):
+    with pytest.raises(InputError, match=r"binary\.csv: is not a CSV file"):
         read_pairs(tmp_path / "binary.csv", arm)
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(InputError, match=r"empty\.csv: has no column q1"):

@@ -1,6 +1,7 @@
 """Weights on disk, and asking them: what is refused, and that poses stay poses."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ from networks import GRID
 from phantoms import IMAGE_FROM_PIXEL, cut_frame, fan, middle_pose, phantom
 from safetensors.torch import save_file
 
-from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.errors import InputError, WeightsError
 from deeprs2v_ros.network.architectures import ARCHITECTURES, build
-from deeprs2v_ros.network.checkpoint import Checkpoint, Description, load_weights, save_weights
+from deeprs2v_ros.network.checkpoint import Checkpoint, Description, load_weights, save_tensors, save_weights
 from deeprs2v_ros.network.observation import Estimate, Grid, Observation
 from deeprs2v_ros.network.prediction import Predictor
 from deeprs2v_ros.network.rigid import from_motion
+from deeprs2v_ros.parameters.file import GivenParameters
+from deeprs2v_ros.parameters.guidance import declare_recipe
 
 
 @pytest.fixture
@@ -55,6 +58,52 @@ def test_a_safetensors_file_of_something_else_is_refused(tmp_path, metadata):
     save_file({"a": torch.zeros(1)}, path, metadata)
     with pytest.raises(InputError, match="does not say which network its weights are for"):
         load_weights(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_weights_that_are_not_finite_are_refused(tmp_path, architecture, value):
+    network = build(architecture, GRID, 0.125)
+    next(network.parameters()).data.flatten()[-1] = value
+    save_weights(tmp_path / "bad.safetensors", network, Description(architecture, GRID, 0.125))
+    with pytest.raises(WeightsError, match=r"bad\.safetensors: its weights hold NaN or infinite values"):
+        load_weights(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 1e9}, {"width": -1}, {"width": float("nan")}, {"grid": {"spacing": 0.0, "size": [20, 16, 8]}},
+        {"grid": {"spacing": 6.0, "size": [20, 16, 10**9]}}, {"grid": {"spacing": 6.0, "size": [20, 16]}},
+        {"grid": {"spacing": 6.0, "size": [20, 16, float("inf")]}}, {"calibration": [float("nan")] * 6},
+        {"architecture": ["paper"]}, {"trained_on": 3}, {"grid": []},
+    ],
+)  # fmt: skip
+def test_weights_that_claim_what_no_network_has_are_refused(saved, change):
+    path, network = saved
+    values = asdict(Description("correspondence", GRID, 0.34)) | change
+    save_tensors(path, network.state_dict(), {"deeprs2v": json.dumps(values)})
+    with pytest.raises(WeightsError, match=r"small\.safetensors: (does not say|its weights do not fit)"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("method", ["deeprs2v", "deeprs2v+lncc"])
+def test_weights_are_looked_at_before_there_is_a_volume(tmp_path, method):
+    network = build("correspondence", GRID, 0.34)
+    next(network.parameters()).data.fill_(float("nan"))
+    path = tmp_path / "nan.safetensors"
+    save_weights(path, network, Description("correspondence", GRID, 0.34))
+    with pytest.raises(WeightsError, match="NaN"):
+        declare_recipe(GivenParameters({}, {"method": method, "weights": str(path)}, "test"))
+
+
+def test_an_answer_that_is_not_finite_is_refused():
+    volume, pose = phantom("spheres"), middle_pose(phantom("spheres"))
+    network = Moves([float("nan")] * 6)
+    checkpoint = Checkpoint(network, Description("correspondence", Grid(3.0, (40, 32, 8))), "test")
+    predictor = Predictor(checkpoint, volume, fan(), IMAGE_FROM_PIXEL)
+    with pytest.raises(WeightsError, match="NaN"):
+        predictor(cut_frame(volume, pose), pose)
 
 
 def test_unknown_names_are_refused_and_the_known_ones_listed():

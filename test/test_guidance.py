@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from phantoms import CENTRE, IMAGE_FROM_PIXEL, SHAPE, cut_frame, displacement, fan, middle_pose, phantom
 
+from deeprs2v_ros.errors import WeightsError
 from deeprs2v_ros.geometry import apply, from_motion, inverse
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.volume import write_volume
@@ -294,6 +295,21 @@ def test_corrupt_volume_is_said_and_a_good_one_taken_after_it(make_patient, tmp_
     patient.guidance.on_volume(str(broken))
     assert patient.show().verdict.reason == "NO_VOLUME"
     assert any("broken.mha" in line for line in patient.lines)
+    patient.guidance.on_volume(str(volume))
+    assert patient.track().verdict.accepted
+
+
+def test_weights_that_cannot_be_used_are_not_taken_for_a_missing_volume(make_patient, volume, monkeypatch):
+    patient = make_patient()
+
+    def fails(*_):
+        raise WeightsError("small.safetensors: its weights hold NaN")
+
+    monkeypatch.setattr("deeprs2v_ros.registration.preparation.make_tracker", fails)
+    patient.guidance.on_volume(str(volume))
+    assert [patient.show().verdict.reason for _ in range(2)] == ["NO_WEIGHTS"] * 2
+    assert any("small.safetensors" in line for line in patient.lines)
+    monkeypatch.undo()
     patient.guidance.on_volume(str(volume))
     assert patient.track().verdict.accepted
 

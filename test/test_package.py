@@ -12,6 +12,8 @@ SOURCE = Path(__file__).resolve().parents[1]
 # Import names whose distribution is called otherwise: (rosdep key, name on PyPI). No key: not in the rosdep database.
 DISTRIBUTIONS = {
     "SimpleITK": (None, "SimpleITK"),
+    "backports": (None, "backports"),  # backports.zstd
+    "lz4": (None, "lz4"),
     "cv2": ("python3-opencv", "opencv-python-headless"),
     "matplotlib": ("python3-matplotlib", "matplotlib"),
     "monai": (None, "monai"),

@@ -1,4 +1,6 @@
+import re
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -160,6 +162,8 @@ def test_whole_numbers_of_another_type_are_taken_if_they_fit(tmp_path):
         ({"ImageToWorldTransform": transform_text()[:-1] + "2"}, "frame 1: .*last row"),
         ({"Timestamp": None}, "frame 1: has no usable Timestamp"),
         ({"Timestamp": "nan"}, "frame 1: has no usable Timestamp"),
+        ({"Timestamp": "1e300"}, "frame 1: has no usable Timestamp"),
+        ({"ImageToWorldTransform": transform_text(1e300)}, r"frame 1: .*beyond 1e\+06 mm"),
     ],
 )
 def test_refused_frame(tmp_path, changes, fault):
@@ -211,6 +215,45 @@ def test_a_header_that_promises_the_impossible(tmp_path):
         read_sequence(path)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("sizes", ["17 12 4294967296", "2147483648 2147483648 4", "17 12 99999999", "1 1 " + "9" * 30])
+def test_sizes_beyond_all_bounds(tmp_path, sequence, suffix, sizes):
+    path = tmp_path / f"huge{suffix}"
+    write_sequence(path, sequence)
+    path.write_bytes(path.read_bytes().replace(b"17 12 4", sizes.encode()))
+    with pytest.raises(InputError, match=r"huge\.igs\.\w+: (truncated|its header asks for)"):
+        read_sequence(path)
+
+
+def test_more_pixels_than_are_read_from_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("deeprs2v_ros.imaging.headers.MOST_BYTES", PIXELS.size - 1)
+    path = plus_file(tmp_path / "long.igs.mha", three_frames(), PIXELS)
+    with pytest.raises(InputError, match=r"long\.igs\.mha: its header asks for 6000 bytes of pixels, more than 5999"):
+        read_sequence(path)
+
+
+def test_more_frames_than_the_header_has_transforms_for(tmp_path):
+    path = plus_file(tmp_path / "s.igs.mha", three_frames(), np.zeros((4000, 1, 1), np.uint8))
+    with pytest.raises(InputError, match=r"s\.igs\.mha: frame 3: has no ImageToWorldTransform"):
+        read_sequence(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_pixels_that_inflate_to_more_than_the_header_says(tmp_path, sequence, suffix):
+    path = tmp_path / f"bomb{suffix}"
+    write_sequence(path, sequence)
+    end = b"LOCAL\n" if suffix.endswith("mha") else b"\n\n"
+    head = path.read_bytes().partition(end)[0]
+    pack = zlib.compressobj(9, wbits=15 if suffix.endswith("mha") else 31)
+    body = b"".join(pack.compress(bytes(1 << 20)) for _ in range(200)) + pack.flush()
+    path.write_bytes(re.sub(rb"CompressedDataSize.*\n", b"", head) + end + body)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"bomb\.igs\.\w+: its pixel data inflate to more than the 816 bytes"):
+        read_sequence(path)
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
@@ -220,6 +263,8 @@ def test_a_header_that_promises_the_impossible(tmp_path):
         ((b"MET_UCHAR", b"MET_OTHER"), "MET_OTHER"),
         ((b"= LOCAL", b"= pixels.raw"), "pixels are in another file"),
         ((b"Channels = 1", b"Channels = 2"), "2 values a pixel"),
+        ((b"Channels = 1", b"Channels = \xb2"), "no usable ElementNumberOfChannels"),
+        ((b"Channels = 1", b"Channels = 99999999999999999999"), "no usable ElementNumberOfChannels"),
     ],
 )
 def test_refused_header(tmp_path, change, fault):

@@ -255,7 +255,7 @@ def test_two_processes_train_one_network(tmp_path):
         ("network: {architecture: resnet}", "network.architecture is none of"),
         ("data: {train: {first: 0, count: 3}, validate: {first: 2, count: 1}}", "subject 0002 is both trained and"),
         ("- a list", "must be a mapping"),
-        ("a: [", "is not YAML"),
+        ("a: [", "not a YAML file"),
     ],
 )
 def test_faulty_configurations_are_refused_by_name(tmp_path, text, fault):

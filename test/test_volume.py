@@ -1,4 +1,5 @@
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -112,6 +113,78 @@ def test_refused_spacing(tmp_path, volume, spacing):
     write_volume(path, Volume(volume.array, np.ones(3)))
     path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1 1 1", f"ElementSpacing = {spacing}".encode()))
     with pytest.raises(InputError, match=r"flat\.mha: its spacing .* must be positive"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fault"),
+    [
+        ("TransformMatrix", "1 0 0 0.5 1 0 0 0 1", "its axes are not at right angles"),
+        ("TransformMatrix", "2 0 0 0 1 0 0 0 1", "its axes are not at right angles"),
+        ("Offset", "nan 0 0", "its Offset is 'nan', not a number"),
+        ("Offset", "0 0 1e300", "its origin"),
+        ("DimSize", "4294967296 2 2", "truncated"),
+        ("DimSize", "6 5 0", "is empty"),
+        ("DimSize", "6 20", "its NDims .3. is not"),
+    ],
+)
+def test_refused_place_and_size(tmp_path, volume, field, value, fault):
+    path = tmp_path / "odd.mha"
+    write_volume(path, Volume(volume.array, np.ones(3)))
+    path.write_bytes(re.sub(f"{field} = .*".encode(), f"{field} = {value}".encode(), path.read_bytes()))
+    with pytest.raises(InputError, match=rf"odd\.mha: {fault}|odd\.mha: its {field}.*{fault}"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("value", ["nan", "x", "1e999", "9" * 300, "0." + "0" * 300 + "1", "9" * 3000])
+@pytest.mark.parametrize("field", ["space directions", "space origin"])
+def test_refused_numbers_of_nrrd(tmp_path, volume, field, value):
+    path = tmp_path / "odd.nrrd"
+    write_volume(path, volume)
+    content = re.sub(f"({field}: \\()[^,]*".encode(), rb"\g<1>" + value.encode(), path.read_bytes())
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"odd\.nrrd: its (field|space)"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii", ".nii.gz"])
+def test_more_voxels_than_are_read(tmp_path, volume, suffix, monkeypatch):
+    path = tmp_path / f"large{suffix}"
+    write_volume(path, volume)
+    for module in ("headers", "volume"):
+        monkeypatch.setattr(f"deeprs2v_ros.imaging.{module}.check_size", refuse_size)
+    with pytest.raises(InputError, match="too large"):
+        read_volume(path)
+
+
+def refuse_size(path, pixel_bytes):
+    assert pixel_bytes > 0
+    raise InputError("too large")
+
+
+@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
+def test_voxels_in_another_file(tmp_path, volume, suffix):
+    path = tmp_path / f"two{suffix}"
+    sitk.WriteImage(to_image(volume), str(path))
+    np.testing.assert_array_equal(read_volume(path).array, volume.array)
+    (raw,) = (each for each in tmp_path.iterdir() if each != path)
+    raw.write_bytes(raw.read_bytes()[:10])
+    with pytest.raises(InputError, match=rf"{path.name}: .*{raw.name}: truncated"):
+        read_volume(path)
+    raw.unlink()
+    with pytest.raises(InputError, match=rf"{path.name}: the file of its pixels, .*{raw.name}, does not exist"):
+        read_volume(path)
+
+
+def test_nifti_that_is_not_compressed_or_inflates_without_end(tmp_path, volume):
+    path = tmp_path / "v.nii.gz"
+    write_volume(tmp_path / "v.nii", volume)
+    plain = (tmp_path / "v.nii").read_bytes()
+    path.write_bytes(plain)
+    with pytest.raises(InputError, match=r"v\.nii\.gz: is named \.gz, but damaged or not compressed"):
+        read_volume(path)
+    path.write_bytes(gzip.compress(plain + bytes(1 << 24)))
+    with pytest.raises(InputError, match=r"v\.nii\.gz: inflates to more than"):
         read_volume(path)
 
 

@@ -11,8 +11,12 @@ import numpy as np
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, rigid
+from deeprs2v_ros.reading import finite
 
 KEYS = {"pairs", "tracker_from_base", "flange_from_tool", "tracker", "covariance", "seen", "locked", "undetermined"}
+
+LARGEST = 1e9
+"""Of any number in an arm's file."""
 
 _ROTATION_TOLERANCE = 1e-4
 
@@ -45,7 +49,7 @@ def read_calibration(entry: Any, where: str) -> Calibration:
     unit = np.array([1.0] * 3 + [math.radians(1.0)] * 3)
     try:
         seen = {str(name): tuple(np.radians(_array(ends, (2,), where))) for name, ends in entry["seen"].items()}
-        position, rotation = (float(entry["tracker"][key]) for key in ("position", "rotation"))
+        position, rotation = (finite(entry["tracker"][key], f"its {key}", LARGEST) for key in ("position", "rotation"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where}: seen or tracker is malformed ({error})") from error
     return Calibration(
@@ -69,8 +73,8 @@ def _pose(entry: Any, where: str) -> Array:
 def _array(entry: Any, shape: tuple[int, ...], where: str) -> Array:
     try:
         found = np.array(entry, dtype=float)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{where}: {error}") from error
-    if found.shape != shape or not np.isfinite(found).all():
+    if found.shape != shape or not (np.abs(found) <= LARGEST).all():
         raise InputError(f"{where}: is not {' x '.join(map(str, shape))} finite numbers")
     return found

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from deeprs2v_ros.arm.calibrated import Calibration, read_calibration
+from deeprs2v_ros.arm.calibrated import LARGEST, Calibration, read_calibration
 from deeprs2v_ros.arm.chain import Chain, Corrections
 from deeprs2v_ros.arm.curves import Coupling, Table, around_the_turn
 from deeprs2v_ros.arm.encoders import Encoder, EncoderBank
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, rigid
+from deeprs2v_ros.reading import finite, read_columns, read_yaml
 
 VERSION = 1
 UNITS = {"angle": "deg", "length": "mm"}
@@ -30,6 +30,8 @@ TOP_KEYS = NEEDED_KEYS | {"bearings", "urdf_sha256", "corrections", "calibration
 NEEDED_JOINT_KEYS = {"bits", "sign", "zero", "wrap"}
 JOINT_KEYS = NEEDED_JOINT_KEYS | {"table", "coupling", "harmonics", "noise"}
 CORRECTION_KEYS = {"origin", "compliance"}
+MOST_WAVES, HIGHEST_POWER = 64, 9
+"""Waves a turn of an error curve, and powers of a coupling."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def arm_from(document: Mapping[str, Any], path: str | Path) -> Arm:
         raise InputError(f"{path}: {urdf} is not the URDF that this calibration was made with (urdf_sha256 differs)")
     flange = str(document["flange"])
     bearings = document.get("bearings", [])
-    if not isinstance(bearings, list) or any(name not in chain.joints for name in bearings):
+    if not isinstance(bearings, list) or any(str(name) not in chain.joints for name in bearings):
         raise InputError(f"{path}: bearings is {bearings!r}, not a list of joints of {chain.source}")
     corrections = _read_corrections(document.get("corrections", {}), chain, flange, f"{path}: corrections")
     encoders = {
@@ -115,7 +117,7 @@ def arm_from(document: Mapping[str, Any], path: str | Path) -> Arm:
         str(document["provenance"]),
         chain,
         flange,
-        tuple(bearings),
+        tuple(map(str, bearings)),
         bank,
         values,
         None if calibration is None else read_calibration(calibration, f"{path}: calibration"),
@@ -128,15 +130,8 @@ def fingerprint(path: str | Path) -> str:
 
 
 def load_document(path: str | Path) -> dict[str, Any]:
-    """The content of a YAML file. Raises InputError naming it if it cannot be read or holds no mapping."""
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
-    return _mapping(content, str(path))
+    """The content of a YAML file. Raises InputError naming it as `read_yaml`, and if it holds no mapping."""
+    return _mapping(read_yaml(path), str(path))
 
 
 def _unit(chain: Chain, name: str) -> float:
@@ -172,8 +167,10 @@ def _read_harmonics(entry: Any, table: Table | None, where: str) -> Table:
         pairs = np.radians(np.array(entry, dtype=float))
         if pairs.ndim != 2 or pairs.shape[1] != 2 or not np.isfinite(pairs).all():
             raise ValueError("is not a list of [cosine, sine] pairs")
+        if len(pairs) > MOST_WAVES:
+            raise ValueError(f"has {len(pairs)} waves a turn, more than {MOST_WAVES}")
         return around_the_turn(table, pairs.ravel())
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{where}: {error}") from error
 
 
@@ -201,17 +198,17 @@ def _read_corrections(entry: Any, chain: Chain, flange: str, where: str) -> Corr
 
 def _read_table(entry: Any, where: str, folder: Path, unit: float) -> Table:
     """A list of [encoder, joint] pairs, or the name of a CSV file: one line of headings, then two columns."""
+    if isinstance(entry, str):
+        try:
+            entry = read_columns(folder / entry)
+        except InputError as error:
+            raise InputError(f"{where} {error}") from error
     try:
-        if isinstance(entry, str):
-            where = f"{where} {folder / entry}"
-            entry = np.loadtxt(folder / entry, delimiter=",", skiprows=1, ndmin=2)
         pairs = unit * np.array(entry, dtype=float)
         if pairs.ndim != 2 or pairs.shape[1] != 2:
             raise ValueError("is not a list of [encoder, joint] pairs")
         return Table(pairs[:, 0], pairs[:, 1])
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read ({error})") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{where}: {error}") from error
 
 
@@ -221,13 +218,15 @@ def _read_coupling(entry: Any, where: str) -> Coupling:
     terms: dict[tuple[int, int], float] = {}
     try:
         for (i, j), c in entry["terms"]:
-            if type(i) is not int or type(j) is not int or min(i, j) < 0 or (i, j) in terms:
+            if not (type(i) is type(j) is int and 0 <= min(i, j) <= max(i, j) <= HIGHEST_POWER) or (i, j) in terms:
                 raise ValueError
             terms[i, j] = _number(c, where)
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{where}: terms is not a list of [[i, j], c] with each pair of powers once") from error
+        raise InputError(
+            f"{where}: terms is not a list of [[i, j], c] with each pair of powers once, up to {HIGHEST_POWER}"
+        ) from error
     if terms.get((1, 0), 0.0) <= 0.0:
         raise InputError(f"{where}: terms needs a positive [[1, 0], c]; the direction belongs to sign")
     return Coupling(str(entry["with"]), terms)
@@ -249,6 +248,6 @@ def _check_keys(found: Mapping[Any, Any], known: set[str], needed: set[str], whe
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, str):  # in quotes
         raise InputError(f"{where} is {value!r}, not a number")
-    return float(value)
+    return finite(value, where, LARGEST)

@@ -17,7 +17,12 @@ from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, rigid
+from deeprs2v_ros.reading import finite, read_text
 
+MOST_XML = 1 << 24
+"""Bytes of a URDF file."""
+FARTHEST = 1e6
+"""Of an origin's and an axis's numbers: m, rad."""
 MOVING_TYPES = ("revolute", "continuous", "prismatic")
 
 
@@ -55,12 +60,7 @@ def read_joints(path: str | Path) -> list[Joint]:
     Raises InputError, naming file, joint and fault, for a file that is not a URDF, joints that share a name, links that
     no <link> declares, unsupported joint types, numbers that are none, an axis of length zero and impossible limits.
     """
-    try:
-        robot = ElementTree.parse(path).getroot()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ElementTree.ParseError as error:
-        raise InputError(f"{path}: not an XML file ({error})") from error
+    robot = _root(path)
     if robot.tag != "robot":
         raise InputError(f"{path}: not a URDF file, the outermost element is <{robot.tag}>, not <robot>")
     links = {link.get("name") for link in robot.findall("link")}
@@ -86,7 +86,7 @@ def read_joints(path: str | Path) -> list[Joint]:
 
 def with_origins(path: str | Path, joints: Mapping[str, Joint], kind: str) -> str:
     """The text of the URDF file ``path`` with the joints of one ``kind`` placed as in ``joints``."""
-    robot = ElementTree.parse(path).getroot()
+    robot = _root(path)
     for element in robot.findall("joint"):
         joint = joints[element.get("name", "")]
         if joint.kind == kind:
@@ -96,6 +96,24 @@ def with_origins(path: str | Path, joints: Mapping[str, Joint], kind: str) -> st
             origin.set("xyz", " ".join(f"{value:.9g}" for value in joint.parent_from_joint[:3, 3] / 1000.0))
             origin.set("rpy", " ".join(f"{value:.12g}" for value in turn))
     return ElementTree.tostring(robot, encoding="unicode")
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Refuses a document type: entities may grow without end, and no URDF needs them."""
+
+    def doctype(self, *_: str | None) -> None:
+        """Called where one begins."""
+        raise InputError("has a document type (<!DOCTYPE>), which no URDF has")
+
+
+def _root(path: str | Path) -> ElementTree.Element:
+    text = read_text(path, "not an XML file", MOST_XML)
+    try:
+        return ElementTree.fromstring(text, ElementTree.XMLParser(target=_Builder()))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter two by odd encodings
+        raise InputError(f"{path}: not an XML file ({error})") from error
 
 
 def _read_joint(element: ElementTree.Element, name: str, where: str) -> Joint:
@@ -144,7 +162,7 @@ def _child(element: ElementTree.Element, tag: str, where: str) -> ElementTree.El
 
 def _vector(element: ElementTree.Element, key: str, where: str) -> tuple[float, ...]:
     words = element.get(key, "0 0 0").split()
-    values = tuple(_finite(word, f"{where}: <{element.tag}> {key}") for word in words)
+    values = tuple(finite(word, f"{where}: <{element.tag}> {key}", FARTHEST) for word in words)
     if len(values) != 3:
         raise InputError(f"{where}: <{element.tag}> {key} has {len(values)} numbers, not 3")
     return values
@@ -154,14 +172,4 @@ def _number(element: ElementTree.Element, key: str, where: str, default: float =
     text = element.get(key)
     if text is None and not math.isnan(default):
         return default
-    return _finite(text, f"{where}: <{element.tag}> {key}")
-
-
-def _finite(text: str | None, where: str) -> float:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{where} is {text!r}, not a number")
-    return value
+    return finite(text, f"{where}: <{element.tag}> {key}")

@@ -6,7 +6,6 @@ volume is |Y p - y| under the registered pose Y of that frame.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence as Clip
+from deeprs2v_ros.reading import read_table, read_text
 
 COLUMNS = ("frame", "image_x", "image_y", "image_z", "volume_x", "volume_y", "volume_z")
 
@@ -89,15 +89,7 @@ def near_planes(points: Array, clip: Clip) -> Landmarks:
 
 
 def _read_csv(path: Path, frames: int) -> Landmarks:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path}: has no column {', '.join(missing)}")
-            values = [_numbers(f"{path}: line {reader.line_num}", [row[name] for name in COLUMNS]) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV file ({error})") from error
+    values = [_numbers(where, [row[name] for name in COLUMNS]) for where, row in read_table(path, COLUMNS)]
     table = np.array(values).reshape(-1, len(COLUMNS))
     unknown = [number for number in table[:, 0] if number not in range(frames)]
     if unknown:
@@ -108,7 +100,7 @@ def _read_csv(path: Path, frames: int) -> Landmarks:
 def _control_points(path: Path) -> Iterator[Array]:
     """Positions (3,) in the volume's world, which is ITK's and so LPS, of all control points that have been placed."""
     try:
-        markups = json.loads(path.read_text(encoding="utf-8"))["markups"]
+        markups = json.loads(read_text(path, "is not a Slicer markups file"))["markups"]
         for markup in markups:
             system, unit = markup.get("coordinateSystem", "LPS"), markup.get("coordinateUnits", "mm")
             unit = unit[0] if isinstance(unit, list) else unit
@@ -118,7 +110,7 @@ def _control_points(path: Path) -> Iterator[Array]:
                 if point.get("positionStatus", "defined") == "defined":
                     position = _numbers(f"{path}: point {point.get('label', '')}".rstrip(), point["position"])
                     yield np.array(position) * _FROM_LPS[system] * _MILLIMETRES[unit]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: is not a Slicer markups file ({type(error).__name__}: {error})") from error
@@ -127,7 +119,7 @@ def _control_points(path: Path) -> Iterator[Array]:
 def _numbers(where: str, values: Sequence[Any]) -> list[float]:
     try:
         numbers = [float(value) for value in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = [np.nan]
     if not np.isfinite(numbers).all():
         raise InputError(f"{where}: {', '.join(map(str, values))} are not all numbers")

@@ -12,6 +12,8 @@ import numpy as np
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.imaging.sequence import FARTHEST, LATEST
+from deeprs2v_ros.reading import read_table
 
 ACCEPTED, REJECTED = "ACCEPTED", "REJECTED"
 _NUMBERS = ("timestamp", "lncc", "overlap", "runtime_ms")
@@ -53,26 +55,18 @@ def read_poses(path: str | Path) -> list[PoseRow]:
     """Read POSES.csv.
 
     Raises InputError, naming file and line, for a missing or empty file, missing columns, a status other than ACCEPTED
-    and REJECTED, and numbers that are missing, not numbers, or not finite (lncc and overlap may be NaN).
+    and REJECTED, and numbers that are missing, none, not finite (lncc and overlap may be NaN), or beyond all bounds.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path}: has no column {', '.join(missing)}")
-            rows = [_row(f"{path}: line {reader.line_num}", record) for record in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV file ({error})") from error
+    rows = [_row(where, record) for where, record in read_table(path, COLUMNS)]
     if not rows:
         raise InputError(f"{path}: holds no frame")
     return rows
 
 
-def _row(where: str, record: dict[str, str | None]) -> PoseRow:
+def _row(where: str, record: dict[str, str]) -> PoseRow:
     status = record["status"]
     if status not in (ACCEPTED, REJECTED):
         raise InputError(f"{where}: status {status!r} is neither {ACCEPTED} nor {REJECTED}")
@@ -80,20 +74,22 @@ def _row(where: str, record: dict[str, str | None]) -> PoseRow:
     world_from_pixel[:3] = np.reshape([_number(where, record, name) for name in _MATRIX], (3, 4))
     if not np.isfinite(world_from_pixel).all():
         raise InputError(f"{where}: its matrix holds NaN or infinite values")
+    if np.abs(world_from_pixel).max() > FARTHEST:
+        raise InputError(f"{where}: its matrix holds values beyond {FARTHEST:g} mm")
     if np.linalg.norm(np.cross(world_from_pixel[:3, 0], world_from_pixel[:3, 1])) == 0.0:
         raise InputError(f"{where}: its matrix is singular: it gives the pixels no size")
     timestamp, lncc, overlap, runtime_ms = (_number(where, record, name) for name in _NUMBERS)
-    if not np.isfinite([timestamp, runtime_ms]).all():
-        raise InputError(f"{where}: its timestamp or runtime_ms is NaN or infinite")
-    frame = record["frame"] or ""
-    if not (frame.isascii() and frame.isdigit()):
-        raise InputError(f"{where}: frame is not a whole number ({frame})")
-    return PoseRow(int(frame), timestamp, status, record["reason"] or "", lncc, overlap, runtime_ms, world_from_pixel)
+    if not (abs(timestamp) <= LATEST and np.isfinite(runtime_ms)):
+        raise InputError(f"{where}: its timestamp or runtime_ms is NaN, infinite or beyond all times")
+    frame = record["frame"]
+    if not (frame.isascii() and frame.isdigit() and len(frame) < 10):
+        raise InputError(f"{where}: frame is not a whole number of up to 9 digits ({frame[:20]})")
+    return PoseRow(int(frame), timestamp, status, record["reason"], lncc, overlap, runtime_ms, world_from_pixel)
 
 
-def _number(where: str, record: dict[str, str | None], name: str) -> float:
+def _number(where: str, record: dict[str, str], name: str) -> float:
     text = record[name]
     try:
-        return float(text or "")
+        return float(text)
     except ValueError:
-        raise InputError(f"{where}: {name} is not a number ({text})") from None
+        raise InputError(f"{where}: {name} is not a number ({text[:40]})") from None

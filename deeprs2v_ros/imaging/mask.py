@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
@@ -28,17 +29,30 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    if image is None:
+    _check_image(path, shape)
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise InputError(f"{path}: cannot be read as an image ({error.err})") from error
+    if image is None or image.shape[:2] != tuple(shape):
         raise InputError(f"{path}: cannot be read as an image")
     mask = image != 0 if image.ndim == 2 else (image[..., :3] != 0).any(axis=-1)
-    if mask.shape != tuple(shape):
-        raise InputError(
-            f"{path}: the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the frames have {shape[1]}x{shape[0]}"
-        )
     if not mask.any():
         raise InputError(f"{path}: the mask is empty")
     return mask
+
+
+def _check_image(path: Path, shape: tuple[int, int]) -> None:
+    """Refuse what is no image of ``shape`` (rows, columns) by its header, before there is any memory for its pixels."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as an image") from error
+    columns, rows = reader.GetSize()[:2]
+    if (rows, columns) != tuple(shape):
+        raise InputError(f"{path}: the mask has {columns}x{rows} pixels, the frames have {shape[1]}x{shape[0]}")
 
 
 def find_mask(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:

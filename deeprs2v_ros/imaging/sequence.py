@@ -18,7 +18,11 @@ from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.imaging.headers import Header, read_header, read_pixels
 
 _TRANSFORM = "ImageToWorldTransform"
-_FRAME_FIELD = re.compile(r"Seq_Frame(\d+)_(\w+)")
+_FRAME_FIELD = re.compile(r"Seq_Frame(\d{1,9})_(\w+)")
+FARTHEST = 1e6
+"""mm of any number in a transform."""
+LATEST = 9e9
+"""s of a time stamp, either way: what whole nanoseconds of 64 bits can say."""
 _MOST_PARALLEL = 1e-6  # sine of the smallest angle between the two pixel axes of a usable transform
 
 
@@ -49,26 +53,27 @@ def read_sequence(path: str | Path) -> Sequence:
     Raises InputError, naming the file and where it applies the frame, for a file that is missing, truncated or not of
     this format; pixels that are not whole numbers from 0 to 255; no transforms, fewer transforms than frames, and a
     transform that has not 16 numbers, is not finite, does not end in (0, 0, 0, 1) or makes no plane; and a time stamp
-    that is missing while others are there, or not finite.
+    that is missing while others are there, not finite, or beyond `LATEST`; and more pixels than `headers.MOST_BYTES`.
     """
     path = Path(path)
     header = read_header(path)
+    header.check_readable()
     *_, count = _shape(header)
-    fields = _frame_fields(header.fields, count)
-    others = {name for frame in fields for name in frame if name.endswith("Transform")}
-    if not any(_TRANSFORM in frame for frame in fields):
+    fields = _frame_fields(header.fields)
+    others = {name for frame in fields.values() for name in frame if name.endswith("Transform")}
+    if _TRANSFORM not in others:
         found = f" (only {', '.join(sorted(others))})" if others else ""
         raise InputError(f"{path}: has no {_TRANSFORM} for its frames{found}")
 
-    world_from_pixel = np.full((count, 4, 4), np.nan)
-    valid = np.ones(count, dtype=bool)
-    for index, frame in enumerate(fields):
+    frames, transforms, valid = [], [], []
+    for index in range(count):  # a header may ask for any number, and ends here with the first that it does not give
+        frame = fields.get(index, {})
         tracked = frame.get(_TRANSFORM + "Status", "OK") == "OK"
-        if tracked:
-            world_from_pixel[index] = _transform(f"{path}: frame {index}", frame.get(_TRANSFORM))
-        valid[index] = tracked and frame.get("ImageStatus", "OK") == "OK"
-    timestamps = _timestamps(path, fields)
-    return Sequence(_grey(header), world_from_pixel, timestamps, valid)
+        where = f"{path}: frame {index}"
+        transforms.append(_transform(where, frame.get(_TRANSFORM)) if tracked else np.full((4, 4), np.nan))
+        valid.append(tracked and frame.get("ImageStatus", "OK") == "OK")
+        frames.append(frame)
+    return Sequence(_grey(header), np.array(transforms), _timestamps(path, frames), np.array(valid))
 
 
 def write_sequence(path: str | Path, sequence: Sequence) -> None:
@@ -136,12 +141,12 @@ def _shape(header: Header) -> tuple[int, int, int]:
     return rows, columns, count
 
 
-def _frame_fields(fields: dict[str, str], count: int) -> list[dict[str, str]]:
-    frames: list[dict[str, str]] = [{} for _ in range(count)]
+def _frame_fields(fields: dict[str, str]) -> dict[int, dict[str, str]]:
+    frames: dict[int, dict[str, str]] = {}
     for key, value in fields.items():
         match = _FRAME_FIELD.fullmatch(key)
-        if match and int(match[1]) < count:
-            frames[int(match[1])][match[2]] = value
+        if match:
+            frames.setdefault(int(match[1]), {})[match[2]] = value
     return frames
 
 
@@ -156,6 +161,8 @@ def _transform(where: str, text: str | None) -> Array:
         raise InputError(f"{where}: its {_TRANSFORM} has {values.size} numbers instead of 16")
     if not np.isfinite(values).all():
         raise InputError(f"{where}: its {_TRANSFORM} holds NaN or infinite values")
+    if np.abs(values).max() > FARTHEST:
+        raise InputError(f"{where}: its {_TRANSFORM} holds values beyond {FARTHEST:g} mm")
     transform = values.reshape(4, 4)
     if not np.allclose(transform[3], (0, 0, 0, 1)):
         raise InputError(f"{where}: the last row of its {_TRANSFORM} is not 0 0 0 1")
@@ -175,7 +182,7 @@ def _timestamps(path: Path, fields: Items[dict[str, str]]) -> Array:
             times[index] = float(frame["Timestamp"])
         except (KeyError, ValueError):
             times[index] = np.nan
-        if not np.isfinite(times[index]):
+        if not abs(times[index]) <= LATEST:
             raise InputError(f"{path}: frame {index}: has no usable Timestamp ({frame.get('Timestamp', 'none')})")
     return times
 

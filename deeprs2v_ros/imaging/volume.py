@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,19 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array, rigid
-from deeprs2v_ros.imaging.headers import read_header
+from deeprs2v_ros.imaging.headers import Header, check_size, read_header
+from deeprs2v_ros.reading import finite
 
 MOST_VOXELS = 10**9  # of a volume that is to be made
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20
+_OWN_HEADERS = (".mha", ".mhd", ".nrrd", ".nhdr")
+_NUMBERS = (
+    *("Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation"),
+    *("space directions", "space origin", "measurement frame"),
+)
+_LONGEST_NUMBER = 40
+_ORTHONORMAL = 1e-3  # what rounding in files leaves
+_FINEST, _FARTHEST = 1e-6, 1e6  # mm
 _ONE_FILE_SUFFIXES = (".mha", ".nrrd", ".nii", ".nii.gz")
 
 
@@ -49,16 +60,18 @@ class Volume:
 def read_volume(path: str | Path) -> Volume:
     """Read a volume in any format that SimpleITK knows (.mha, .nrrd, .nii, .nii.gz ...).
 
-    Raises InputError for a file that is missing, unreadable or truncated, an image that is not 3D or has several
-    values a voxel, a spacing that is not positive, values that are NaN or infinite, and an image without data (all 0).
+    Raises InputError for a file that is missing, unreadable or truncated, whose voxels are in another file that is, or
+    that asks for more than `headers.MOST_BYTES`; an image that is not 3D or has several values a voxel; a spacing that
+    is not positive, axes that are not at right angles, or an origin that is nowhere; values that are NaN or infinite,
+    and an image without data (all 0).
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    if path.suffix == ".mha":
+    if path.suffix in _OWN_HEADERS:  # these say better than SimpleITK what is wrong
         header = read_header(path)
-        if "ElementSpacing" in header.fields:
-            _check_spacing(path, header.fields["ElementSpacing"].split())
+        header.check_data()
+        _check_fields(path, header)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -67,11 +80,12 @@ def read_volume(path: str | Path) -> Volume:
             raise InputError(f"{path}: is {reader.GetDimension()}D; a volume has 3 dimensions")
         if reader.GetNumberOfComponents() != 1:
             raise InputError(f"{path}: has {reader.GetNumberOfComponents()} values a voxel; a volume has one")
-        _check_spacing(path, reader.GetSpacing())
+        _check_place(path, reader)
+        check_size(path, prod(reader.GetSize()) * _voxel_bytes(reader))
+        _check_nifti_is_whole(path, reader)
         image = reader.Execute()
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as a volume ({_reason(error)})") from error
-    _check_nifti_is_whole(path, image)
     array = sitk.GetArrayFromImage(image)
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
         raise InputError(f"{path}: holds values that are NaN or infinite")
@@ -112,28 +126,69 @@ def _check_spacing(path: Path, spacing: tuple[float, ...] | list[str]) -> None:
         values = np.array(spacing, dtype=float)
     except ValueError:
         values = np.array([np.nan])
-    if not (np.isfinite(values) & (values > 0)).all():
-        raise InputError(f"{path}: its spacing ({' '.join(str(s) for s in spacing)}) must be positive")
+    if not ((values > _FINEST) & (values < _FARTHEST)).all():
+        raise InputError(
+            f"{path}: its spacing ({' '.join(str(s) for s in spacing)}) must be positive, {_FINEST:g} to {_FARTHEST:g}"
+        )
 
 
-def _check_nifti_is_whole(path: Path, image: sitk.Image) -> None:
+def _check_fields(path: Path, header: Header) -> None:
+    """MetaImage's reader takes what is no number for zero, in silence; NRRD's crashes on very long ones."""
+    if "ElementSpacing" in header.fields:
+        _check_spacing(path, header.fields["ElementSpacing"].split())
+    dimensions = header.fields.get("NDims", str(len(header.sizes)))
+    if dimensions != str(len(header.sizes)):
+        raise InputError(f"{path}: its NDims ({dimensions}) is not that of its sizes ({len(header.sizes)})")
+    for name in _NUMBERS:
+        for word in re.split(r"[\s(),]+", header.fields.get(name, "")):
+            if len(word) > _LONGEST_NUMBER:
+                raise InputError(f"{path}: its {name} holds a number of {len(word)} characters")
+            if word not in ("", "none"):
+                finite(word, f"{path}: its {name}")
+
+
+def _check_place(path: Path, reader: sitk.ImageFileReader) -> None:
+    _check_spacing(path, reader.GetSpacing())
+    axes = np.reshape(reader.GetDirection(), (3, 3))
+    unit = np.abs(axes).max() <= 1.0 + _ORTHONORMAL  # NaN is not
+    if not unit or np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHONORMAL:
+        raise InputError(f"{path}: its axes are not at right angles and of length one ({axes.round(4).tolist()})")
+    if not np.abs(reader.GetOrigin()).max() <= _FARTHEST:
+        raise InputError(
+            f"{path}: its origin ({' '.join(map(str, reader.GetOrigin()))}) is not within {_FARTHEST:g} mm"
+        )
+
+
+def _voxel_bytes(reader: sitk.ImageFileReader) -> int:
+    return sitk.GetArrayFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).itemsize
+
+
+def _check_nifti_is_whole(path: Path, reader: sitk.ImageFileReader) -> None:
     """NIfTI's reader fills missing voxels with zeros in silence, so the file's length is held against the header."""
-    if path.suffix == ".nii":
-        held = path.stat().st_size
-    elif path.name.endswith(".nii.gz"):
-        held = 0
-        try:
-            with gzip.open(path) as file:
-                while chunk := file.read(_CHUNK):
-                    held += len(chunk)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path}: truncated or damaged") from error
-    else:
+    if path.suffix != ".nii" and not path.name.endswith(".nii.gz"):
         return
     # Voxels may be stored in fewer bytes than they take once the file's scale has been applied.
-    stored = image.GetNumberOfPixels() * int(image.GetMetaData("bitpix")) // 8
-    if held < stored + float(image.GetMetaData("vox_offset")):
+    stored = prod(reader.GetSize()) * int(reader.GetMetaData("bitpix")) // 8
+    offset = int(float(reader.GetMetaData("vox_offset")))
+    held = path.stat().st_size if path.suffix == ".nii" else _inflated_size(path, offset + stored)
+    if held < offset + stored:
         raise InputError(f"{path}: truncated: {held} bytes are too few for its {stored} bytes of voxels")
+
+
+def _inflated_size(path: Path, most: int) -> int:
+    """Bytes that a file inflates to; more than ``most`` are not waited for."""
+    held = 0
+    try:
+        with gzip.open(path) as file:
+            while chunk := file.read(_CHUNK):
+                held += len(chunk)
+                if held > most:
+                    raise InputError(f"{path}: inflates to more than the {most} bytes of its header")
+    except gzip.BadGzipFile as error:
+        raise InputError(f"{path}: is named .gz, but damaged or not compressed ({error})") from error
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path}: truncated or damaged ({error})") from error
+    return held
 
 
 def _reason(error: RuntimeError) -> str:

@@ -18,12 +18,22 @@ ARCHITECTURES = ("correspondence", "paper", "fvrnet")
 LIKELIHOOD = 0.1
 """Weight of the negative log likelihood, which teaches a network how sure it is, in the sum with its main loss."""
 
+MOST_WIDTH, MOST_POINTS, COARSEST = 2.0, 160, 50.0
+"""Bounds of networks: of their width, of the grid's points along an axis, and of mm between them."""
+
 
 def build(architecture: str, grid: Grid, width: float = 1.0) -> nn.Module:
     """An untrained network for observations on ``grid``; ``width`` scales the channels of all but the paper's.
 
-    Raises InputError for an unknown architecture.
+    Raises InputError for an unknown architecture, and for a grid or a width beyond all bounds: memory grows with
+    both.
     """
+    if not 0.0 < width <= MOST_WIDTH:
+        raise InputError(f"width: must be above 0 and at most {MOST_WIDTH:g}, but is {width:g}")
+    if not 0.0 < grid.spacing <= COARSEST:
+        raise InputError(f"grid: its spacing must be above 0 and at most {COARSEST:g} mm, but is {grid.spacing:g}")
+    if len(grid.size) != 3 or min(grid.size) < 1 or max(grid.size) > MOST_POINTS:
+        raise InputError(f"grid: its size must be three numbers from 1 to {MOST_POINTS}, but is {grid.size}")
     if architecture == "correspondence":
         return CorrespondenceNetwork(grid, channels=8 * max(1, round(3 * width)))
     if architecture == "paper":

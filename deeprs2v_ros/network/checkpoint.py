@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.errors import InputError, WeightsError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.network.architectures import build
 from deeprs2v_ros.network.observation import Grid
 
 _KEY = "deeprs2v"
+_LARGEST_FACTOR = 1e3  # between what a network says and how sure it is
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 
 
@@ -60,32 +62,38 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[st
 def load_weights(path: str | Path, device: str = "cpu") -> Checkpoint:
     """Read a file of weights, or one of those shipped with the package by its bare name.
 
-    Raises InputError for a file that is missing, no safetensors file, not one of ours, or does not fit its description.
+    Raises WeightsError for a file that is missing, no safetensors file, not one of ours, does not fit its description,
+    or holds NaN or infinite values.
     """
     path = find_weights(path)
     tensors, metadata = load_tensors(path)
     try:
-        values = json.loads(metadata[_KEY])
-        grid = Grid(float(values["grid"]["spacing"]), tuple(int(n) for n in values["grid"]["size"]))
-        calibration = tuple(float(factor) for factor in values["calibration"])
-        if len(calibration) != 6:
-            raise ValueError("one factor for each degree of freedom")
-        description = Description(
-            values["architecture"], grid, float(values["width"]), values["trained_on"], calibration
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: does not say which network its weights are for") from error
+        description = _description(json.loads(metadata[_KEY]))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise WeightsError(f"{path}: does not say which network its weights are for") from error
+    for name, tensor in tensors.items():
+        if not tensor.to(torch.float32).isfinite().all():
+            raise WeightsError(f"{path}: its weights hold NaN or infinite values ({name})")
     try:
-        network = build(description.architecture, grid, description.width)
+        network = build(description.architecture, description.grid, description.width)
         network.load_state_dict(tensors)
     except (InputError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: its weights do not fit the network that it names ({reason})") from error
+        raise WeightsError(f"{path}: its weights do not fit the network that it names ({reason})") from error
     return Checkpoint(network.to(device).eval(), description, path.stem)
 
 
+def _description(values: dict[str, Any]) -> Description:
+    """What a file says of itself. Raises whatever comes of values that are none."""
+    grid = Grid(float(values["grid"]["spacing"]), tuple(int(n) for n in values["grid"]["size"]))
+    calibration = tuple(float(factor) for factor in values["calibration"])
+    if len(calibration) != 6 or not all(0.0 < factor <= _LARGEST_FACTOR for factor in calibration):
+        raise ValueError("one factor for each degree of freedom")
+    return Description(values["architecture"], grid, float(values["width"]), dict(values["trained_on"]), calibration)
+
+
 def find_weights(path: str | Path) -> Path:
-    """The file ``path``, or the shipped one of that name. Raises InputError where there is neither."""
+    """The file ``path``, or the shipped one of that name. Raises WeightsError where there is neither."""
     path = Path(path)
     if path.is_file():
         return path
@@ -93,16 +101,16 @@ def find_weights(path: str | Path) -> Path:
     if path.name == str(path) and shipped.is_file():
         return shipped
     known = ", ".join(sorted(each.stem for each in SHIPPED.glob("*.safetensors")))
-    raise InputError(f"{path}: no such file, and not the name of shipped weights ({known})")
+    raise WeightsError(f"{path}: no such file, and not the name of shipped weights ({known})")
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file, and its metadata. Raises InputError for a file that is none."""
+    """All tensors of a safetensors file, and its metadata. Raises WeightsError for a file that is none."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({' '.join(str(error).split())})") from error
+        raise WeightsError(f"{path}: cannot be read as safetensors ({' '.join(str(error).split())})") from error
 
 
 def choose_device(name: str) -> torch.device:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.errors import WeightsError
 from deeprs2v_ros.geometry import Array, image_centre, rigid
 from deeprs2v_ros.imaging.volume import Volume
 from deeprs2v_ros.network.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ LEAST_INSIDE, LEAST_FILLED = 0.7, 0.05
 """Share of a frame's valid area that the grid has to hold, and share of the grid that the frame has to fill."""
 
 
-class UnfitError(InputError):
+class UnfitError(WeightsError):
     """The frames are much larger or smaller than those that the weights are for."""
 
 
@@ -85,12 +85,15 @@ def look(
 ) -> Belief:
     """Where a ``network`` puts a ``frame`` (1, 2, y, x) that is expected at ``volume_from_centre`` (4, 4).
 
-    The pose found is the image centre's as well, and its scale is what the network says, not calibrated.
+    The pose found is the image centre's as well, and its scale is what the network says, not calibrated. Raises
+    WeightsError where that is NaN or infinite.
     """
     pose, covariance = volume_from_centre, np.eye(6)
     for _ in range(passes):
         estimate = network(Observation(frame, volume.box(torch.from_numpy(pose)[None].to(frame.device), grid)))
         correction, covariance = (each[0].double().cpu().numpy() for each in estimate)
+        if not (np.isfinite(correction).all() and np.isfinite(covariance).all()):
+            raise WeightsError("weights: the network answers NaN or infinity, so they are damaged")
         # In single precision the rotation is one to seven digits: not enough to be composed with poses for ever.
         u, _, vt = np.linalg.svd(correction[:3, :3])
         pose = pose @ rigid(u @ vt, correction[:3, 3])

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
@@ -56,9 +57,9 @@ def declare_numbers(
 
 
 def declare_positive(declare: Declare, name: str, default: float, description: str) -> float:
-    """Declare a number that must be above zero. Raises InputError if it is not."""
+    """Declare a number that must be above zero and finite. Raises InputError if it is not."""
     value = declare(name, default, description)
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise InputError(f"parameter {name}: is {value}, not a positive number")
     return value
 

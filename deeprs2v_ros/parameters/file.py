@@ -11,6 +11,7 @@ import yaml
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.parameters.declaring import NUMBERS
+from deeprs2v_ros.reading import read_yaml
 
 EVERY = ("*", "**")
 """In place of a node's name: any."""
@@ -48,6 +49,8 @@ class GivenParameters:
             value = list(value) if right else value
         else:
             right, wanted = type(value) is type(default), type(default).__name__
+            if right and type(value) is int and not -(2**63) <= value < 2**63:
+                right, wanted = False, "of 64 bits"
         if not right:
             raise InputError(
                 f"{self.source}: parameter {name}: is {value!r}, not {wanted} (a double has a decimal point)"
@@ -80,12 +83,7 @@ def read_parameters(path: str | Path | None) -> ParameterFile:
     """
     if path is None:
         return ParameterFile({}, "parameters")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: is no parameter file (node, ros__parameters, names)")
     return ParameterFile(dict(_sections(content, str(path))), str(path))

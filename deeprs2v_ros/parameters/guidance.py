@@ -5,7 +5,7 @@ from __future__ import annotations
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.parameters.declaring import Declare, declare_choice, declare_positive, declare_settings
 from deeprs2v_ros.registration.guidance import GuidanceSettings
-from deeprs2v_ros.registration.methods import DEVICES, LIVE, METHODS, weights_file
+from deeprs2v_ros.registration.methods import DEVICES, LIVE, METHODS, check_weights
 from deeprs2v_ros.registration.preparation import Recipe
 from deeprs2v_ros.registration.settings import ABDOMINAL_WALL, OrganMotion, PredictionSettings, RegistrationSettings
 from deeprs2v_ros.registration.supervisor import SupervisorSettings
@@ -15,7 +15,7 @@ LONGEST_OFFSET = 5.0
 
 
 def declare_recipe(declare: Declare) -> Recipe:
-    """How images are registered. Raises InputError for what cannot be met, a file of weights that is not there too."""
+    """How images are registered. Raises InputError for what cannot be met, weights that cannot be used too."""
     method = declare_choice(declare, "method", LIVE, "How images are registered")
     settings = RegistrationSettings(
         gate=declare_settings(declare, "gate", METHODS[method].gate),
@@ -30,7 +30,7 @@ def declare_recipe(declare: Declare) -> Recipe:
         declare_choice(declare, "device", DEVICES, "Where the network computes"),
         declare("temporal", True, "Start each image from the last organ motion"),
     )
-    weights_file(recipe.method, recipe.weights or None)  # refused now rather than with the first image
+    check_weights(recipe.method, recipe.weights or None)
     return recipe
 
 

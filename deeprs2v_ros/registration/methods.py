@@ -75,6 +75,15 @@ def weights_file(method: str, weights: str | Path | None) -> Path | None:
     return find_weights(chosen)
 
 
+def check_weights(method: str, weights: str | Path | None) -> None:
+    """Raise WeightsError now, rather than with the first volume, for weights that ``method`` cannot use."""
+    file = weights_file(method, weights)
+    if file is not None:
+        from deeprs2v_ros.network.checkpoint import load_weights
+
+        load_weights(file)
+
+
 def make_tracker(
     method: str,
     volume: Volume,

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deeprs2v_ros.errors import WeightsError
 from deeprs2v_ros.geometry import image_centre, rigid
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask
@@ -80,6 +81,7 @@ class Preparation:
             background.submit(import_module, "deeprs2v_ros.network.prediction")
         self._frames: list[NDArray[np.uint8]] = []
         self._path = ""
+        self._missing = Refusal.NO_VOLUME
         self._finding: Future[NDArray[np.bool_]] | None = None
         self._loading: Future[Ready] | None = None
         self.ready: Ready | None = None
@@ -87,6 +89,7 @@ class Preparation:
     def use_volume(self, path: str) -> None:
         """Take another volume, whatever was prepared before."""
         self._path, self._loading, self.ready = path, None, None
+        self._missing = Refusal.NO_VOLUME
         self._load()
 
     def advance(self, image: NDArray[np.uint8]) -> Refusal:
@@ -98,14 +101,16 @@ class Preparation:
         if self._mask is None:
             return Refusal.FINDING_MASK
         if not self._path:
-            return Refusal.NO_VOLUME
+            return self._missing
         if not self._loading.done():
             return Refusal.STARTING
-        self.ready = self._outcome(self._loading)
-        self._loading = None
+        loading, self._loading = self._loading, None
+        self.ready = self._outcome(loading)
         if self.ready is None:
             self._path = ""
-            return Refusal.NO_VOLUME
+            at_fault = isinstance(loading.exception(), WeightsError)
+            self._missing = Refusal.NO_WEIGHTS if at_fault else Refusal.NO_VOLUME
+            return self._missing
         return Refusal.NONE
 
     def _find_mask(self, image: NDArray[np.uint8]) -> None:
@@ -136,7 +141,7 @@ class Preparation:
 def prepare(path: str | Path, images: ImageGeometry, mask: NDArray[np.bool_], recipe: Recipe) -> Ready:
     """A tracker for the volume at ``path`` that has compiled, or read from the cache, what it needs.
 
-    Raises InputError for a file that is no volume, and as `make_tracker` does.
+    Raises InputError for a file that is no volume, and as `make_tracker` does: WeightsError for its weights.
     """
     volume = read_volume(path)
     tracker = make_tracker(

@@ -17,6 +17,8 @@ from deeprs2v_ros.imaging.image_encodings import grey_levels
 
 MM = 1e3
 """One metre."""
+FARTHEST = 1e3
+"""m of a translation."""
 
 
 def stamp_of(header: Any) -> int:
@@ -36,7 +38,8 @@ def point_of(point: Any) -> Array:
 
 def rigid_from(xyz: Any, xyzw: Any, where: str) -> Array:
     """The 4x4 (mm) of a translation (m) and a quaternion, which has to have unit length up to rounding."""
-    if not np.isfinite([*xyz, *xyzw]).all() or abs(np.linalg.norm(xyzw) - 1.0) > 1e-2:
+    near = np.abs(xyz).max() <= FARTHEST  # which NaN is not
+    if not near or not abs(np.linalg.norm(xyzw) - 1.0) <= 1e-2:
         raise InputError(f"{where}: {list(xyz)} and the quaternion {list(xyzw)} are no rigid transform")
     return rigid(Rotation.from_quat(xyzw).as_matrix(), np.array(xyz) * MM)
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
-
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.network.architectures import ARCHITECTURES
 from deeprs2v_ros.network.observation import Grid
+from deeprs2v_ros.reading import read_yaml
 from deeprs2v_ros.training.clips import ClipFiles
 
 
@@ -89,10 +88,7 @@ def read_settings(path: str | Path) -> TrainingSettings:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not YAML ({' '.join(str(error).split())[:120]})") from error
+    values = read_yaml(path)
     settings = _read(TrainingSettings, {} if values is None else values, str(path))
     _check(settings, path)
     return settings

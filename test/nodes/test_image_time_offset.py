@@ -102,6 +102,7 @@ def test_a_time_before_zero_is_not_taken_for_the_latest(make_bench):
         bench.show()
     for stamp in (2 * SECOND, SECOND):  # shows zero, which is the latest to TF, and a time before
         bench.node._guidance.on_jump()
+        bench.until(lambda: bench.statuses[-1].state == RegistrationStatus.WAITING)
         count = len(bench.statuses)
         bench.send_image(stamp)
         bench.until(lambda count=count: len(bench.statuses) > count)

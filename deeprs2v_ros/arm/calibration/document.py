@@ -19,6 +19,7 @@ from deeprs2v_ros.arm.description import fingerprint
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array, seen_from
+from deeprs2v_ros.reading import read_columns
 
 DIGITS = 6
 _AXES = ("x", "y", "z", "about x", "about y", "about z")
@@ -113,11 +114,7 @@ def with_tables(document: dict[str, Any], folder: Path) -> tuple[dict[str, Any],
             raise InputError(f"{file}: the arm has no joint {name}")
         if "coupling" in result["joints"][name]:
             continue
-        try:
-            table = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{file}: {error}") from error
-        result["joints"][name]["table"] = _rounded(table)
+        result["joints"][name]["table"] = _rounded(read_columns(file))
         used.append(file.name)
     return result, used
 

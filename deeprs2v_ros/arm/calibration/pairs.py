@@ -8,7 +8,6 @@ encoder's. ``T_ndi_tool_ij`` is the row-major 3x4 pose of the tool in the tracke
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,12 @@ from deeprs2v_ros.arm.curves import OutsideCurveError
 from deeprs2v_ros.arm.description import Arm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.reading import finite, read_table
 
 POSE_COLUMNS = [f"T_ndi_tool_{row}{column}" for row in range(3) for column in range(4)]
 ROTATION_TOLERANCE = 1e-3
+FARTHEST = 1e6
+"""Degrees and mm of any number."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +56,29 @@ def encoder_names(arm: Arm) -> tuple[str, ...]:
 
 def read_pairs(path: str | Path, arm: Arm) -> Pairs:
     """Read a CSV file of pairs. Raises InputError naming the file, the line and the fault."""
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            headings = reader.fieldnames or []
-            rows = list(reader)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from error
     names = encoder_names(arm)
     columns = [f"q{name.removeprefix('j')}" for name in names]
-    for column in (*columns, *POSE_COLUMNS):
-        if column not in headings:
-            raise InputError(f"{path}: has no column {column}")
-
-    lines = [number for number, row in enumerate(rows) if (row.get("flag") or "ok").strip() == "ok"]
+    rows = list(read_table(path, [*columns, *POSE_COLUMNS]))
+    lines = [number for number, (_, row) in enumerate(rows) if row.get("flag", "") in ("", "ok")]
     if not lines:
         raise InputError(f"{path}: holds no pair that counts")
     encoders = np.empty((len(lines), len(names)))
     poses = np.tile(np.eye(4), (len(lines), 1, 1))
     for n, number in enumerate(lines):
-        where = f"{path}: line {number + 2}"
-        row = rows[number]
-        logged = {name: math.radians(_number(row, column, where)) for name, column in zip(names, columns, strict=True)}
+        where, row = rows[number]
+        logged = {
+            name: math.radians(finite(row[column], f"{where}: {column}", FARTHEST))
+            for name, column in zip(names, columns, strict=True)
+        }
         for e, (name, column) in enumerate(zip(names, columns, strict=True)):
             raw = row.get(f"{column}_raw")
             if raw:
-                encoders[n, e] = math.radians(_number(row, f"{column}_raw", where))
+                encoders[n, e] = math.radians(finite(raw, f"{where}: {column}_raw", FARTHEST))
             else:
                 encoders[n, e] = _encoder_angle(arm, name, logged, where)
-        poses[n, :3] = np.reshape([_number(row, column, where) for column in POSE_COLUMNS], (3, 4))
+        poses[n, :3] = np.reshape(
+            [finite(row[column], f"{where}: {column}", FARTHEST) for column in POSE_COLUMNS], (3, 4)
+        )
         rotation = poses[n, :3, :3]
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > ROTATION_TOLERANCE or np.linalg.det(rotation) < 0.0:
             raise InputError(f"{where}: T_ndi_tool is no rigid pose")
@@ -100,14 +94,3 @@ def _encoder_angle(arm: Arm, name: str, logged: dict[str, float], where: str) ->
         return coupling.encoder_from(logged[name], logged[coupling.joint])
     except OutsideCurveError as error:
         raise InputError(f"{where}: q{name.removeprefix('j')} {error}") from error
-
-
-def _number(row: dict[str, str | None], column: str, where: str) -> float:
-    text = row.get(column)
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{where}: {column} is {text!r}, not a number")
-    return value
