@@ -10,6 +10,7 @@ from test_target_monitor import Cart
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, inverse
+from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.registration import RegistrationNode
 from deeprs2v_ros.nodes.support.conversions import nanoseconds, transform_from_pose
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
