@@ -197,10 +197,10 @@ def write(folder: Path, facts: dict, rows: Sequence[tuple[str, Course, Verdict]]
         f"# Faults\n\n`{facts['command']}`, {facts['date']}; {facts['machine']}, load {facts['load']:.1f}.\n\n"
         f"{bad} of {len(rows)} rows are not as they have to be.\n\nErrors are those at the target. Worst and wrong "
         "(over 5 mm): accepted images while TRACKING, against where it truly was at the image's stamp, in base_link "
-        "and relative to the image. Predicted and now: what TF says, asked 50 times a second while TRACKING or HOLDING, "
-        "against where it is then. Left: from the last good datum until a subscriber hears of another state than "
-        "TRACKING (at most 0.7 s, where nothing good comes); returned: from the first good datum to TRACKING (at most "
-        "1 s; 10 s to load a volume).\n\n"
+        "and relative to the image. Predicted and now: what TF says, asked 50 times a second while TRACKING or "
+        "HOLDING, against where it is then. Left: from the last good datum until a subscriber hears of another state "
+        "than TRACKING (at most 0.7 s, where nothing good comes); returned: from the first good datum to TRACKING (at "
+        "most 1 s; 10 s to load a volume).\n\n"
     )
     numbers = {name: asdict(verdict) for name, verdict in verdicts}
     with written_whole(folder / "faults.md") as temporary:

@@ -18,11 +18,15 @@ from deeprs2v_ros.imaging.volume import read_volume
 
 PATIENCE = 20.0  # s that a process has to end
 FROZEN_DISTANCE = 2.0
-"""mm; as on a cart, since here every picture is a new one."""
+"""mm: as on a cart, where no picture comes twice."""
 
 
 def write_parameters(data: Path, folder: Path, rate: float, seed: int, frozen_distance: float = 0.0) -> Path:
-    """The parameters of the recording in ``data``: volume.mha, frames.igs.mha, mask.png. Raises InputError."""
+    """The parameters of the recording in ``data``: volume.mha, frames.igs.mha, mask.png.
+
+    ``frozen_distance`` of 0 lets a picture come several times, as those of a recording do. Raises InputError for files
+    that cannot be used.
+    """
     if not data.is_dir():
         raise InputError(f"--data: {data}: no such folder")
     frames, mask_path, volume = (data / name for name in ("frames.igs.mha", "mask.png", "volume.mha"))
