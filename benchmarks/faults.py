@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -51,7 +52,7 @@ from deeprs2v_ros.simulation.paths import HandHeldPath
 from deeprs2v_ros.simulation.probe import CurvilinearProbe
 from deeprs2v_ros.simulation.scanner import UltrasoundSimulator
 
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED = 2, 130
 START = 400.0  # s until the first image is tracked; the first run of all compiles meanwhile
 SETTLED = 1.0  # s of TRACKING without a break, after which a fault may begin
 AFTER = 3.0  # s of good data after a fault
@@ -189,7 +190,7 @@ def _number(value: float) -> str:
 
 
 def write(folder: Path, facts: dict, rows: Sequence[tuple[str, Course, Verdict]]) -> None:
-    """Write faults.md, faults.json and faults.png into ``folder``."""
+    """Write faults.md and faults.json into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     verdicts = [(name, verdict) for name, _, verdict in rows]
     bad = sum(bool(verdict.complaints) for _, verdict in verdicts)
@@ -207,7 +208,6 @@ def write(folder: Path, facts: dict, rows: Sequence[tuple[str, Course, Verdict]]
         temporary.write_text(text + table(verdicts) + "\n", encoding="utf-8")
     with written_whole(folder / "faults.json") as temporary:
         temporary.write_text(json.dumps(plain({**facts, "faults": numbers}), indent=1) + "\n", encoding="utf-8")
-    draw(rows, folder / "faults.png")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -241,6 +241,7 @@ def run(arguments: argparse.Namespace) -> int:
             rows.append((fault.name, course, verdict))
             tqdm.write(f"{fault.name}: {'; '.join(verdict.complaints) or 'as it has to be'}")
             write(arguments.output, facts, rows)
+        draw(rows, arguments.output / "faults.png")
     print(table([(name, verdict) for name, _, verdict in rows]))
     return sum(bool(verdict.complaints) for *_, verdict in rows)
 
@@ -255,11 +256,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=15.0, help="images per second (15)")
     parser.add_argument("--seed", type=int, default=1, help="of the breathing (1)")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="faults with one of these in their names")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the cart is stopped as well
     try:
         return 1 if run(parser.parse_args(argv)) else 0
     except InputError as error:
         print(f"faults: error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        print("faults: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

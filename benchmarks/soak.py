@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,7 @@ from deeprs2v_ros.nodes.support.conversions import nanoseconds
 from deeprs2v_ros.nodes.support.spinning import Spinner
 from deeprs2v_ros.registration.supervisor import State
 
-BAD_INPUT = 2
+BAD_INPUT, INTERRUPTED = 2, 130
 START = 400.0  # s until the first image is tracked; the first run of all compiles meanwhile
 PERIOD = 5.0  # s between samples
 ANSWERED = 2.0  # s that the last images have to be answered
@@ -221,11 +222,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
     parser.add_argument("--seed", type=int, default=1, help="of the breathing (1)")
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the cart is stopped as well
     try:
         return 0 if run(arguments) else 1
     except InputError as error:
         print(f"soak: error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        print("soak: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from trust.judging import WRONG, Course, Verdict
+from trust.judging import WRONG, Course, Said, Verdict
 
 COLOURS = {
     "TRACKING": "#b7e4c7",
@@ -46,8 +46,9 @@ def draw(rows: Sequence[tuple[str, Course, Verdict]], path: Path) -> None:
 
 def _draw_one(axes: Axes, course: Course) -> None:
     end = course.ended - course.began + AFTER
-    times = [each.at - course.began for each in course.said] + [end]
-    for said, begin, until in zip(course.said, times[:-1], times[1:], strict=True):
+    changes = [each for each, before in zip(course.said, [None, *course.said], strict=False) if _differ(each, before)]
+    times = [each.at - course.began for each in changes] + [end]
+    for said, begin, until in zip(changes, times[:-1], times[1:], strict=True):
         axes.axvspan(begin, until, color=COLOURS.get(said.state, "white"), linewidth=0)
     for answers, colour in ((course.now, "0.5"), (course.predicted, "tab:blue")):
         at = [each.at - course.began for each in answers]
@@ -61,3 +62,7 @@ def _draw_one(axes: Axes, course: Course) -> None:
     axes.set_xlim(-BEFORE, end)
     axes.set_ylim(0.0, 1.05 * TOP)
     axes.tick_params(labelsize=7)
+
+
+def _differ(said: Said, before: Said | None) -> bool:
+    return before is None or said.state != before.state
