@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cv2
 import numpy as np
 import rclpy
-from measuring.report import Table, plain
+from measuring.report import Table, commit, plain
 from tqdm import tqdm
 from trust.cart import FROZEN_DISTANCE, program, running, write_parameters
 from trust.drawing import draw
@@ -195,7 +195,8 @@ def write(folder: Path, facts: dict, rows: Sequence[tuple[str, Course, Verdict]]
     verdicts = [(name, verdict) for name, _, verdict in rows]
     bad = sum(bool(verdict.complaints) for _, verdict in verdicts)
     text = (
-        f"# Faults\n\n`{facts['command']}`, {facts['date']}; {facts['machine']}, load {facts['load']:.1f}.\n\n"
+        f"# Faults\n\n`{facts['command']}`, {facts['date']}, commit {facts['commit']}; {facts['machine']}, load "
+        f"{facts['load']:.1f}.\n\n"
         f"{bad} of {len(rows)} rows are not as they have to be.\n\nErrors are those at the target. Worst and wrong "
         "(over 5 mm): accepted images while TRACKING, against where it truly was at the image's stamp, in base_link "
         "and relative to the image. Predicted and now: what TF says, asked 50 times a second while TRACKING or "
@@ -219,6 +220,7 @@ def run(arguments: argparse.Namespace) -> int:
         "command": f"python benchmarks/faults.py --data {arguments.data.name} --rate {arguments.rate:g} "
         f"--seed {arguments.seed}",
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "commit": commit(),
         "machine": processor(),
         "load": os.getloadavg()[0],
     }

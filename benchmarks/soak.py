@@ -35,7 +35,7 @@ from geometry_msgs.msg import PointStamped
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from measuring.processes import Usage, usage
-from measuring.report import plain
+from measuring.report import commit, plain
 from rclpy.node import Node
 from tqdm import tqdm
 from trust.cart import program, running, write_parameters
@@ -194,6 +194,7 @@ def run(arguments: argparse.Namespace) -> bool:
         "command": f"python benchmarks/soak.py --data {arguments.data.name} --minutes {arguments.minutes:g} "
         f"--rate {arguments.rate:g} --seed {arguments.seed}",
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "commit": commit(),
         "machine": processor(),
         "load": os.getloadavg()[0],
     }

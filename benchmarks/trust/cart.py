@@ -33,7 +33,8 @@ def write_parameters(data: Path, folder: Path, rate: float, seed: int, frozen_di
     sequence, mask = read_masked_sequence(frames, mask_path)
     read_volume(volume)
     parameters = recorded_parameters(frames, sequence, mask_path, mask, volume, seed, 15.0, rate)
-    parameters["registration"]["ros__parameters"]["frozen_distance"] = frozen_distance
+    (registration,) = (values for node, values in parameters.items() if node.rpartition("/")[2] == "registration")
+    registration["ros__parameters"]["frozen_distance"] = frozen_distance
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump(parameters), encoding="utf-8")
     return path
