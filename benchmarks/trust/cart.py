@@ -49,10 +49,13 @@ def program(module: str, parameters: Path, options: Sequence[str] = (), **remapp
 
 @contextmanager
 def running(programs: Mapping[str, list[str]], log: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Start them, with what they say in the file ``log``; stop them as Ctrl-C would."""
+    """Start them, with what they say in the file ``log``; stop them as Ctrl-C would.
+
+    They run in the folder of ``log``, so that the package is that of this process, whatever folder it was started in.
+    """
     with log.open("ab") as said:
         processes = {
-            name: subprocess.Popen(command, start_new_session=True, stderr=said, stdout=said)
+            name: subprocess.Popen(command, start_new_session=True, stderr=said, stdout=said, cwd=log.parent)
             for name, command in programs.items()
         }
         try:
