@@ -41,6 +41,7 @@ SILENT = Expectation()
 HARMLESS = Expectation(leaves=False)
 """Good data go on coming, or what comes can be used."""
 SLIPPED = Expectation(leaves=False, arm_is_off=True)
+"""What base_link is to the volume is not true, which no image tells."""
 RELOADED = Expectation(returning=LOADING)
 
 Messages = Iterable[tuple[str, Any]]
@@ -400,7 +401,7 @@ FAULTS = (
         "TF: us_probe once, an hour ahead", first=foreign_transform("scanner", "us_probe", 0.5, HOUR), expected=HARMLESS
     ),
     Fault("TF: us_image from another parent", also=foreign_transform("map", "us_image", 0.5), expected=HARMLESS),
-    Fault("the volume's place moved by 30 mm", first=volume_place(0.03), last=volume_place(0.0), expected=HARMLESS),
+    Fault("the volume's place moved by 30 mm", first=volume_place(0.03), last=volume_place(0.0), expected=SLIPPED),
     Fault("a corrupt volume", first=volume_file("corrupt_volume"), last=volume_file("volume"), expected=RELOADED),
     Fault(
         "another volume", first=volume_file("other_volume"), last=volume_file("volume"), expected=RELOADED, seconds=6.0
