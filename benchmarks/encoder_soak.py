@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from encoder_listener import ARM, NAMES, REST, SECOND, Listener, counts_of
+from measuring.processes import usage
 
 from deeprs2v_ros.arm.line_protocol import LineFormat
 from deeprs2v_ros.simulation.encoder_board import BadLine, EncoderBoard, PseudoPort
@@ -129,13 +130,6 @@ class Soak:
         self.run(0.2, clean=True)
 
 
-def usage(pid: int) -> tuple[float, float]:
-    """CPU time (s) and resident memory (MB) of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def print_errors(name: str, errors: list[int]) -> None:
     """Quantiles of stamps' errors in ms."""
     low, median, high = np.quantile(errors, [0.0, 0.5, 1.0]) / 1e6
@@ -157,15 +151,17 @@ def soak(seconds: float, rate: float, seed: int) -> bool:
         try:
             run = Soak(rate, seed, port, listener, node)
             run.begin()
-            began, (cpu_before, _) = time.monotonic(), usage(node.pid)
+            began, cpu_before = time.monotonic(), usage(node.pid).cpu
             early, number = 0.0, 0
             while time.monotonic() - began < seconds:
                 run.run(BETWEEN_EVENTS)
                 run.event(EVENTS[number % len(EVENTS)])
                 number += 1
-                early = early or (usage(node.pid)[1] if time.monotonic() - began > min(60.0, seconds / 2.0) else 0.0)
+                early = early or (
+                    usage(node.pid).memory if time.monotonic() - began > min(60.0, seconds / 2.0) else 0.0
+                )
             run.run(0.5, clean=True)
-            cpu, memory = usage(node.pid)
+            used = usage(node.pid)
             elapsed = time.monotonic() - began
             run.stay_silent()
         finally:
@@ -185,8 +181,8 @@ def soak(seconds: float, rate: float, seed: int) -> bool:
     print("error of stamps in ms:")
     print_errors("after the first second", listener.errors)
     print_errors("in the first second", listener.first_errors)
-    print(f"CPU {100 * (cpu - cpu_before) / elapsed:.1f} % of a core")
-    print(f"memory {early:.1f} MB at minute 1 or half time, {memory:.1f} MB at the end")
+    print(f"CPU {100 * (used.cpu - cpu_before) / elapsed:.1f} % of a core")
+    print(f"memory {early:.1f} MB at minute 1 or half time, {used.memory:.1f} MB at the end")
     rclpy.shutdown()
     return listener.wrong == 0 and accounted == run.board.taken
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -24,10 +23,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measuring import evaluation, floor, lost, nodes, one_frame, preparing, scaling, tracking
-from measuring.report import Section, write
+from measuring.report import Section, commit, write
 from measuring.subject import Subject, recorded, simulated
 
-import deeprs2v_ros
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.evaluation.machine import processor
 
@@ -107,19 +105,6 @@ def options(arguments: argparse.Namespace) -> list[str]:
     words = ["--data", arguments.data.name] if arguments.data else []
     words += [f"--{name}" for name in ("quick", "nodes") if getattr(arguments, name)]
     return [*words, "--only", *arguments.only] if arguments.only else words
-
-
-def commit() -> str:
-    """That of the package that is measured, with a + if there is more than was committed."""
-    folder = Path(deeprs2v_ros.__file__).resolve().parent
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--exclude=*"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import deeprs2v_ros
 from deeprs2v_ros.files import written_whole
 
 
@@ -88,3 +90,16 @@ def plain(value: Any) -> Any:
     if hasattr(value, "item"):  # a number of NumPy's
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def commit() -> str:
+    """That of the package that is measured, with a + if there is more than was committed."""
+    folder = Path(deeprs2v_ros.__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--exclude=*"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()

@@ -22,6 +22,7 @@ from deeprs2v_ros.nodes.support.clock import on_jump_back
 from deeprs2v_ros.nodes.support.conversions import image_from_message, nanoseconds
 from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics
 from deeprs2v_ros.nodes.support.ending import leave
+from deeprs2v_ros.nodes.support.live_images import LiveImages
 from deeprs2v_ros.nodes.support.mailbox import Mailbox
 from deeprs2v_ros.nodes.support.managed import ManagedNode
 from deeprs2v_ros.nodes.support.parameters import declare
@@ -67,7 +68,7 @@ class RegistrationNode(ManagedNode):
         self._mailbox: Mailbox[tuple[Image, Arrival, float]] = Mailbox()
         self._jump = on_jump_back(self, self._on_jump)
         self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
-        self.create_subscription(Image, "us/image", self._on_image, qos.LIVE)
+        self._live = LiveImages(self, self._on_image)
         self.create_timer(1.0 / rate, self._predict)
         self.create_timer(WATCH_PERIOD, self._watch, clock=RosClock(clock_type=ClockType.STEADY_TIME))
         for name in ("start", "stop", "reset", "clear_fault"):
@@ -183,17 +184,20 @@ class RegistrationNode(ManagedNode):
             action()
 
     def _predict(self) -> None:
-        if self._guidance is not None:
-            now = self._now()
-            self._results.predict(self._guidance.at(now), now)
-
-    def _watch(self) -> None:
         guidance = self._guidance
         if guidance is None:
             return
         with self._announcing:
             if self._plane.moved():
                 guidance.on_moved_volume()
+        now = self._now()
+        self._results.predict(guidance.at(now), now)
+
+    def _watch(self) -> None:
+        guidance = self._guidance
+        if guidance is None:
+            return
+        with self._announcing:
             news = guidance.watch()
             if news is not None:
                 self._results.announce(news)

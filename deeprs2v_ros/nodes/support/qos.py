@@ -7,8 +7,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 JOINTS = QoSProfile(depth=50)
 IMAGES = QoSProfile(depth=5)
 """What image publishers offer."""
+EVERY_IMAGE = QoSProfile(depth=10)
+"""How live images are received from who publishes them reliably."""
 LIVE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""How live images are received: an old one is of no use."""
+"""How they are received from who does not, and by displays."""
 STATUS = QoSProfile(depth=100)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """For what holds until it is replaced: who comes later still gets it."""

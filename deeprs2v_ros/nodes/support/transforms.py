@@ -44,6 +44,7 @@ class Transforms:
     def __init__(self, node: Node) -> None:
         self.buffer = Buffer(node=node)
         self.refused: Counter[str] = Counter()
+        self._parents: dict[str, str] = {}
         self._clock, self._logger = node.get_clock(), node.get_logger()
         self._listeners: list[Callable[[], None]] = []
         self._sent: dict[bytes, None] = {}
@@ -80,12 +81,18 @@ class Transforms:
         self, messages: Iterable[TransformStamped], latest: float, put: Callable[[TransformStamped, str], None]
     ) -> None:
         for message in messages:
-            fault = _fault(message, latest)
+            fault = _fault(message, latest) or self._stranger(message)
             if fault:
                 self._refuse(message, fault)
             else:
                 put(message, _AUTHORITY)
         self._tell()
+
+    def _stranger(self, message: TransformStamped) -> str:
+        """What is wrong with whom it comes from: a frame has one parent, the first, or it would be torn to and fro."""
+        parent = message.header.frame_id.lstrip("/")
+        known = self._parents.setdefault(message.child_frame_id.lstrip("/"), parent)
+        return "" if parent == known else f"a second parent beside {known}"
 
     def _refuse(self, message: TransformStamped, fault: str) -> None:
         with self._lock:
