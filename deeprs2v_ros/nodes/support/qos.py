@@ -5,9 +5,9 @@ from __future__ import annotations
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 JOINTS = QoSProfile(depth=50)
-IMAGES = QoSProfile(depth=5)
+IMAGES = QoSProfile(depth=20)
 """What image publishers offer."""
-EVERY_IMAGE = QoSProfile(depth=10)
+EVERY_IMAGE = QoSProfile(depth=20)
 """How live images are received from who publishes them reliably."""
 LIVE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 """How they are received from who does not, and by displays."""
