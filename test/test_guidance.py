@@ -399,6 +399,42 @@ def test_images_of_a_clock_that_was_set_back_are_taken_again_soon(make_patient):
     assert any(patient.show().verdict.accepted for _ in range(50))
 
 
+def test_what_was_tracked_ends_with_the_clock_that_is_set_back_also_if_no_image_comes_any_more(patient):
+    patient.track()
+    patient.time -= 900 * SECOND
+    outcome = patient.guidance.watch()
+    assert (outcome.verdict.reason, outcome.verdict.state) == ("CLOCK_JUMP", State.WAITING)
+    assert patient.shows_nothing()
+
+
+def test_the_end_of_holding_is_said_also_after_a_first_good_image_again(patient):
+    patient.track()
+    patient.show(BLACK)
+    outcome = patient.show()
+    assert (outcome.verdict.reason, outcome.verdict.state) == ("CONFIRMING", State.HOLDING)
+    patient.time += SECOND // 2
+    assert patient.state() is not State.HOLDING
+    assert patient.guidance.watch().verdict.state is patient.state()
+    assert patient.guidance.watch() is None
+
+
+@pytest.mark.parametrize("since", ["expired", "contradicted", "fault"])
+def test_what_is_not_true_any_more_when_it_is_said_shows_nothing(patient, since):
+    patient.track()
+    outcome = patient.show()
+    assert outcome.verdict.accepted and patient.guidance.still_true(outcome) is outcome
+    if since == "expired":  # the process was suspended
+        patient.time += SECOND
+    elif since == "fault":
+        patient.guidance.fault(MemoryError("no room"))
+    else:
+        patient.guidance._supervisor.distrust("CONTRADICTED")
+    said = patient.guidance.still_true(outcome)
+    assert said.verdict.state is patient.state() is not State.TRACKING
+    assert not said.verdict.accepted and said.verdict.reason and said.verdict.held is None and said.predicted is None
+    assert patient.guidance.watch() is None
+
+
 def test_time_goes_back_after_the_organ_was_forgotten():
     tracker = Tracker(SPHERES, fan(), IMAGE_FROM_PIXEL)
     times = (10.0, 10.1, 11.5, 11.6, 5.0)
