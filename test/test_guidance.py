@@ -299,6 +299,37 @@ def test_corrupt_volume_is_said_and_a_good_one_taken_after_it(make_patient, tmp_
     assert patient.track().verdict.accepted
 
 
+class Later:
+    """An executor that does what it has been given when it is told to."""
+
+    def __init__(self):
+        self.given = []
+
+    def submit(self, work, *arguments):
+        self.given.append((Future(), work, arguments))
+        return self.given[-1][0]
+
+    def run(self):
+        """Do it; returns how many things were done."""
+        done = 0
+        for future, work, arguments in self.given:
+            if future.set_running_or_notify_cancel():
+                future.set_result(work(*arguments))
+                done += 1
+        self.given.clear()
+        return done
+
+
+def test_of_many_volumes_only_the_last_is_read(make_patient, volume):
+    background = Later()
+    patient = make_patient(background)
+    for _ in range(100):
+        patient.guidance.on_volume(str(volume))
+    assert patient.show().verdict.reason == "STARTING"
+    assert background.run() == 1
+    assert patient.track().verdict.accepted
+
+
 def test_weights_that_cannot_be_used_are_not_taken_for_a_missing_volume(make_patient, volume, monkeypatch):
     patient = make_patient()
 
