@@ -245,7 +245,7 @@ class Guidance:
             return self._conclude(arrival, Refusal.NO_TRANSFORM, image)
         tracked = rounded(tracked)  # so that a replay of what is said of this image starts from the very same
         located = self._clock.now()
-        refusal, still = self._first_look(arrival, image, tracked, ready.tracker)
+        refusal, still = self._first_look(arrival, image, tracked, ready)
         if refusal:
             return self._conclude(arrival, refusal, image, tracked, located, still=still)
         if arm is not None and not is_covariance(arm):
@@ -327,17 +327,17 @@ class Guidance:
     # --- Steps ---
 
     def _first_look(
-        self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, tracker: Tracker
+        self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, ready: Ready
     ) -> tuple[Refusal, bool]:
         """Begin with an image: why it is not to be registered, if so, and whether only because all stands still."""
         with self._lock:
             if arrival.epoch != self._epoch:
                 return self._over, False
             if self._tracker_epoch != self._epoch:  # only here is nobody at work with it
-                tracker.reset()
+                ready.tracker.reset()
                 self._tracker_epoch = self._epoch
             self._supervisor.initialise()
-            frozen = self._freeze.judge(image, tracked)
+            frozen = self._freeze.judge(image, ready.mask, tracked)
             return (Refusal.NONE if frozen is Freeze.NONE else Refusal.FROZEN), frozen is Freeze.STILL
 
     def _conclude(

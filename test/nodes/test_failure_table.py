@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bench import ORGAN, POSE, VOLUME_IMAGE, black, overrides
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from phantoms import CENTRE, SHAPE, cut_frame, phantom
+from phantoms import CENTRE, SHAPE, cut_frame, fan, phantom
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -170,6 +170,20 @@ def test_a_frozen_picture_is_said_and_never_a_new_measurement(bench):
 
     def fault():
         assert bench.show(picture=picture).reason in ("FROZEN", "EXPIRED")
+
+    ends(bench, fault)
+    recovers(bench)
+
+
+def test_a_frozen_picture_beside_a_clock_that_runs_is_no_new_measurement(bench):
+    bench.until_tracking()
+    picture = bench.picture()
+    assert bench.show(picture=picture).accepted
+
+    def fault():
+        later = picture.copy()
+        later[~fan()] = bench.now() // 1_000_000 % 256
+        assert bench.show(picture=later).reason in ("FROZEN", "EXPIRED")
 
     ends(bench, fault)
     recovers(bench)
