@@ -66,7 +66,11 @@ def read_volume(path: str | Path) -> Volume:
     and an image without data (all 0).
     """
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{path!s:.200}: cannot be read ({error.strerror})") from error
+    if not there:
         raise InputError(f"{path}: no such file")
     if path.suffix in _OWN_HEADERS:  # these say better than SimpleITK what is wrong
         header = read_header(path)
