@@ -104,8 +104,12 @@ class Bench:
         count = len(self.statuses)
         self.send_pose(stamp, pose)
         self._image.publish(self.message(stamp, self.picture(pose) if picture is None else picture))
-        self.until(lambda: len(self.statuses) > count)
-        status = self.statuses[count]
+
+        def answers():
+            return [each for each in self.statuses[count:] if not each.without_image]
+
+        self.until(answers)
+        status = answers()[0]
         if status.accepted:
             self.until(lambda: self.corrections and self.corrections[-1][0] == stamp)
         return status

@@ -241,7 +241,18 @@ def poses_that_are_none():
     negative.pose.covariance = -np.eye(6).ravel()
     lopsided = PoseWithCovarianceStamped()
     lopsided.pose.covariance = np.arange(36.0)
-    return {"NaN": nan, "infinite": infinite, "no rotation": turned, "negative": negative, "lopsided": lopsided}
+    elsewhere = PoseWithCovarianceStamped()
+    elsewhere.header.frame_id = "camera"
+    for message in (nan, infinite, turned, negative, lopsided):
+        message.header.frame_id = "base_link"
+    return {
+        "in another frame": elsewhere,
+        "NaN": nan,
+        "infinite": infinite,
+        "no rotation": turned,
+        "negative": negative,
+        "lopsided": lopsided,
+    }
 
 
 @pytest.mark.parametrize("kind", poses_that_are_none())
