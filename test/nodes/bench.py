@@ -106,7 +106,8 @@ class Bench:
         self._image.publish(self.message(stamp, self.picture(pose) if picture is None else picture))
 
         def answers():
-            return [each for each in self.statuses[count:] if not each.without_image]
+            said = [each for each in self.statuses[count:] if not each.without_image]
+            return [each for each in said if nanoseconds(each.header.stamp) == stamp]
 
         self.until(answers)
         status = answers()[0]
