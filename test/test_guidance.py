@@ -299,6 +299,37 @@ def test_corrupt_volume_is_said_and_a_good_one_taken_after_it(make_patient, tmp_
     assert patient.track().verdict.accepted
 
 
+class Later:
+    """An executor that does what it has been given when it is told to."""
+
+    def __init__(self):
+        self.given = []
+
+    def submit(self, work, *arguments):
+        self.given.append((Future(), work, arguments))
+        return self.given[-1][0]
+
+    def run(self):
+        """Do it; returns how many things were done."""
+        done = 0
+        for future, work, arguments in self.given:
+            if future.set_running_or_notify_cancel():
+                future.set_result(work(*arguments))
+                done += 1
+        self.given.clear()
+        return done
+
+
+def test_of_many_volumes_only_the_last_is_read(make_patient, volume):
+    background = Later()
+    patient = make_patient(background)
+    for _ in range(100):
+        patient.guidance.on_volume(str(volume))
+    assert patient.show().verdict.reason == "STARTING"
+    assert background.run() == 1
+    assert patient.track().verdict.accepted
+
+
 def test_weights_that_cannot_be_used_are_not_taken_for_a_missing_volume(make_patient, volume, monkeypatch):
     patient = make_patient()
 
@@ -397,6 +428,42 @@ def test_images_of_a_clock_that_was_set_back_are_taken_again_soon(make_patient):
     patient.track()
     patient.time -= 900 * SECOND
     assert any(patient.show().verdict.accepted for _ in range(50))
+
+
+def test_what_was_tracked_ends_with_the_clock_that_is_set_back_also_if_no_image_comes_any_more(patient):
+    patient.track()
+    patient.time -= 900 * SECOND
+    outcome = patient.guidance.watch()
+    assert (outcome.verdict.reason, outcome.verdict.state) == ("CLOCK_JUMP", State.WAITING)
+    assert patient.shows_nothing()
+
+
+def test_the_end_of_holding_is_said_also_after_a_first_good_image_again(patient):
+    patient.track()
+    patient.show(BLACK)
+    outcome = patient.show()
+    assert (outcome.verdict.reason, outcome.verdict.state) == ("CONFIRMING", State.HOLDING)
+    patient.time += SECOND // 2
+    assert patient.state() is not State.HOLDING
+    assert patient.guidance.watch().verdict.state is patient.state()
+    assert patient.guidance.watch() is None
+
+
+@pytest.mark.parametrize("since", ["expired", "contradicted", "fault"])
+def test_what_is_not_true_any_more_when_it_is_said_shows_nothing(patient, since):
+    patient.track()
+    outcome = patient.show()
+    assert outcome.verdict.accepted and patient.guidance.still_true(outcome) is outcome
+    if since == "expired":  # the process was suspended
+        patient.time += SECOND
+    elif since == "fault":
+        patient.guidance.fault(MemoryError("no room"))
+    else:
+        patient.guidance._supervisor.distrust("CONTRADICTED")
+    said = patient.guidance.still_true(outcome)
+    assert said.verdict.state is patient.state() is not State.TRACKING
+    assert not said.verdict.accepted and said.verdict.reason and said.verdict.held is None and said.predicted is None
+    assert patient.guidance.watch() is None
 
 
 def test_time_goes_back_after_the_organ_was_forgotten():

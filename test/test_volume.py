@@ -1,5 +1,7 @@
 import gzip
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -194,3 +196,24 @@ def test_refused_output(tmp_path, volume):
     with pytest.raises(InputError, match="does not exist"):
         write_volume(tmp_path / "nowhere" / "volume.mha", volume)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii", ".nii.gz"])
+def test_a_full_disk_leaves_the_old_volume(tmp_path, suffix):
+    path = tmp_path / f"volume{suffix}"
+    path.write_bytes(b"old")
+    script = (
+        "import resource, signal, sys\n"
+        "import numpy as np\n"
+        "from deeprs2v_ros.errors import InputError\n"
+        "from deeprs2v_ros.imaging.volume import Volume, write_volume\n"
+        "volume = Volume(np.random.default_rng(1).integers(0, 255, (40, 40, 40)).astype(np.uint8), np.ones(3))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "try:\n"
+        "    write_volume(sys.argv[1], volume)\n"
+        "except InputError:\n"
+        "    sys.exit(3)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 3
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]

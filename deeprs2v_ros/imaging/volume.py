@@ -66,7 +66,11 @@ def read_volume(path: str | Path) -> Volume:
     and an image without data (all 0).
     """
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{path!s:.200}: cannot be read ({error.strerror})") from error
+    if not there:
         raise InputError(f"{path}: no such file")
     if path.suffix in _OWN_HEADERS:  # these say better than SimpleITK what is wrong
         header = read_header(path)
@@ -98,7 +102,7 @@ def read_volume(path: str | Path) -> Volume:
 def write_volume(path: str | Path, volume: Volume) -> None:
     """Write a volume, compressed, whole or not at all, as .mha, .nrrd, .nii or .nii.gz.
 
-    Raises InputError for another suffix and for a folder that cannot be written.
+    Raises InputError for another suffix, for a folder that cannot be written, and for a disk that is full.
     """
     path = Path(path)
     if not path.name.endswith(_ONE_FILE_SUFFIXES):
@@ -107,6 +111,11 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     with written_whole(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
+            # NIfTI's writer says nothing of a disk that is full, nor its reader.
+            if ".nii" in path.suffixes and not np.array_equal(
+                *map(sitk.GetArrayFromImage, (sitk.ReadImage(temporary), image))
+            ):
+                raise InputError(f"{path}: cannot be written (the disk may be full)")
         except RuntimeError as error:
             raise InputError(f"{path}: cannot be written ({_reason(error)})") from error
 

@@ -34,7 +34,7 @@ from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
 from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_arm, declare_images
 from deeprs2v_ros.nodes.support.transforms import Broadcaster
-from deeprs2v_ros.parameters.cart import declare_pose_rate
+from deeprs2v_ros.parameters.cart import FASTEST, declare_pose_rate
 
 PERIOD_OF_WARNINGS = 2.0  # s
 SILENT = 1.0  # s without a joint state that are too long
@@ -57,7 +57,9 @@ class ArmKinematics(Node):
         super().__init__("arm_kinematics", **options)
         images = declare_images(self)
         arm = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face)
-        self._tf_pace = Pace(declare_positive(self, "tf_rate", 50.0, "How often per second, at most, the arm is on TF"))
+        self._tf_pace = Pace(
+            declare_positive(self, "tf_rate", 50.0, "How often per second, at most, the arm is on TF", FASTEST)
+        )
         self._pose_pace = Pace(declare_pose_rate(partial(declare, self)))
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
         self._check, self._tally = JointCheck(arm.encoders), Tally(FAULTS, FAULT_AFTER)

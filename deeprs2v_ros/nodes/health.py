@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.support import qos
 from deeprs2v_ros.nodes.support.diagnostics import PERIOD
 from deeprs2v_ros.nodes.support.ending import leave
@@ -32,9 +33,11 @@ class Health(Node):
     """
 
     def __init__(self, **options: Any) -> None:
-        """Options are those of rclpy's Node."""
+        """Raise InputError if nobody has to live; ``options`` are those of rclpy's Node."""
         super().__init__("health", **options)
         self._expected: list[str] = declare(self, "nodes", NODES, "Names of the nodes that have to live")
+        if not self._expected:
+            raise InputError("parameter nodes: is empty")
         self._heard: dict[str, tuple[DiagnosticStatus, float]] = {}
         self._since = monotonic()
         self._last = b""

@@ -65,7 +65,7 @@ class RegistrationNode(ManagedNode):
         self._guidance: Guidance | None = None
         self._volume = ""
         self._announcing = Lock()  # meanwhile nothing starts over
-        self._mailbox: Mailbox[tuple[Image, Arrival, float]] = Mailbox()
+        self._mailbox: Mailbox[tuple[Guidance, Image, Arrival, float]] = Mailbox()
         self._jump = on_jump_back(self, self._on_jump)
         self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
         self._live = LiveImages(self, self._on_image)
@@ -113,8 +113,9 @@ class RegistrationNode(ManagedNode):
 
     def clean_up(self) -> None:
         """Give the pipeline up."""
-        self._guidance = None
-        self._results.say(State.UNCONFIGURED, self._now())
+        with self._announcing:
+            self._guidance = None
+            self._results.say(State.UNCONFIGURED, self._now())
 
     # --- Services ---
 
@@ -123,6 +124,8 @@ class RegistrationNode(ManagedNode):
             response.message, response.success = action(), True
         except InputError as error:
             response.message = str(error)
+        except Exception as error:  # what a step could not do, the node has logged; it lives on
+            response.message = f"{type(error).__name__}: {error}"
         self.get_logger().info(f"asked to{action.__name__.replace('_', ' ')}: {response.message}")
         return response
 
@@ -162,12 +165,12 @@ class RegistrationNode(ManagedNode):
             return
         with self._announcing:
             arrival = guidance.receive(stamp)
-        if arrival.refusal:
-            self._results.announce(guidance.aside(arrival))
-            return
-        replaced = self._mailbox.put((message, arrival, monotonic()))
-        if replaced is not None:
-            self._results.announce(guidance.aside(replaced[1], Refusal.SUPERSEDED))
+            if arrival.refusal:
+                self._results.announce(guidance.aside(arrival))
+                return
+            replaced = self._mailbox.put((guidance, message, arrival, monotonic()))
+            if replaced is not None:
+                self._results.announce(guidance.aside(replaced[2], Refusal.SUPERSEDED))
 
     def _on_volume(self, message: String) -> None:
         self.get_logger().info(f"volume {message.data or 'withdrawn'}")
@@ -213,13 +216,20 @@ class RegistrationNode(ManagedNode):
     def _work(self) -> None:
         while not self._stopping.is_set():
             taken = self._mailbox.take(WATCH_PERIOD)
-            guidance = self._guidance
-            if taken is None or guidance is None:
-                continue
-            try:
-                self._announce(guidance, self._process(guidance, *taken))
-            except Exception as error:  # whatever it was: without this thread nothing may be shown as right
-                guidance.fault(error)
+            if taken is not None:
+                self._register(*taken)
+
+    def _register(self, guidance: Guidance, message: Image, arrival: Arrival, since: float) -> None:
+        # Whatever goes wrong: without this thread nothing may be shown as right.
+        try:
+            outcome = self._process(guidance, message, arrival, since)
+        except Exception as error:
+            guidance.fault(error)
+            outcome = guidance.aside(arrival)
+        try:
+            self._announce(guidance, outcome)
+        except Exception as error:
+            guidance.fault(error)
 
     def _process(self, guidance: Guidance, message: Image, arrival: Arrival, since: float) -> Outcome:
         try:
@@ -234,6 +244,12 @@ class RegistrationNode(ManagedNode):
     def _announce(self, guidance: Guidance, outcome: Outcome) -> None:
         """Say what became of an image, unless everything has started over since; then show it."""
         with self._announcing:
+            if self._guidance is None:  # it was given up meanwhile
+                self._results.say(State.UNCONFIGURED, self._now(), outcome.arrival.stamp)
+                return
+            if self._guidance is not guidance:  # and another one was made
+                self._results.announce(self._guidance.aside(outcome.arrival, Refusal.INACTIVE))
+                return
             if self._plane.moved():
                 guidance.on_moved_volume()
             outcome = guidance.still_true(outcome)

@@ -58,10 +58,10 @@ class TargetMonitor(Node):
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("target_monitor", **options)
         self._deadline = declare_positive(
-            self, "transform_deadline", 0.1, "Seconds to wait for the transform at the time that an image shows"
+            self, "transform_deadline", 0.1, "Seconds to wait for the transform at the time that an image shows", 10.0
         )
         self._offset = declare_image_time_offset(partial(declare, self))
-        self._radius = declare_positive(self, "tumor.radius", 0.01, "Radius of the tumour in m") / METRES
+        self._radius = declare_positive(self, "tumor.radius", 0.01, "Radius of the tumour in m", 1.0) / METRES
         self._waiting: deque[tuple[Time, float]] = deque()
         self._state, self._until = RegistrationStatus.WAITING, 0.0  # of the last status, and when it is out of date
         self._asked = 0

@@ -39,6 +39,7 @@ from deeprs2v_ros.nodes.support.running import run
 from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
 from deeprs2v_ros.nodes.support.volume_sources import acquire, default_folder, make_from_sequence, output_path
 from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
+from deeprs2v_ros.parameters.declaring import check_numbers
 from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
@@ -87,11 +88,11 @@ class VolumeServer(ManagedNode):
         if self._source != "file" and self._values["volume"]:
             raise InputError(f"parameter volume: is given, but source is {self._source}")
         self._radius = declare_tumour_radius(given)
-        self._spacing = declare_positive(self, "spacing", 0.8, "Voxel size in mm of a volume that is made here")
+        self._spacing = declare_positive(self, "spacing", 0.8, "Voxel size in mm of a volume that is made here", 100.0)
         self._output = given("output", "", "Where to write it; empty: deeprs2v_ros/volume.mha in ROS_HOME")
         self._sequence = given("sequence", "", "Tracked sweep to reconstruct (.igs.mha, .igs.nrrd)")
         self._mask = given("mask", "", "Valid area of its frames, an image; empty: found from them")
-        self._sweep_frames = declare_positive(self, "sweep_frames", 120, "Frames of the simulated sweep")
+        self._sweep_frames = declare_positive(self, "sweep_frames", 120, "Frames of the simulated sweep", 10_000)
         self._folders = _folders(
             given(
                 "volume_folders", "", "Folders, with : between them, that other volumes may come from; empty: its own"
@@ -178,6 +179,8 @@ class VolumeServer(ManagedNode):
             prepared = self._prepare(values)
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except MemoryError:
+            return SetParametersResult(successful=False, reason="not enough memory for this volume")
         self._values = values
         self._prepared = prepared
         if self.active:
@@ -193,7 +196,7 @@ class VolumeServer(ManagedNode):
         ):
             raise InputError(f"{', '.join(changes)}: not while the registration is at work; registration/stop first")
         path = changes.get("volume")
-        if path and not any(Path(path).resolve().is_relative_to(folder) for folder in self._folders):
+        if path and not any(_resolved(path).is_relative_to(folder) for folder in self._folders):
             places = ", ".join(map(str, self._folders)) or "none is configured"
             raise InputError(f"{path}: is in none of the folders of the parameter volume_folders ({places})")
 
@@ -201,10 +204,11 @@ class VolumeServer(ManagedNode):
 
     def _prepare(self, values: dict[str, Any]) -> Prepared:
         """Check everything. Raises InputError for what cannot be read or is no place."""
+        for name, numbers in values.items():
+            if name != "volume":
+                check_numbers(name, numbers, 4 if name.endswith("xyzw") else 3)
         position = np.array(values["tumor.position"]) / METRES
         base_from_volume, volume_from_mri = _place(values, "base_from_volume"), _place(values, "volume_from_mri")
-        if not np.isfinite(position).all():
-            raise InputError(f"parameter tumor.position: {list(values['tumor.position'])} is no place")
         if self._cart is not None:
             position, base_from_volume = self._cart.scene.target, self._cart.base_from_volume
         transforms = [
@@ -215,12 +219,12 @@ class VolumeServer(ManagedNode):
         ]
         if not values["volume"]:
             return Prepared(transforms)
-        path = Path(values["volume"]).resolve()
+        path = _resolved(values["volume"])
         volume = read_volume(values["volume"])
         self.get_logger().info(f"volume {path}: {' x '.join(map(str, volume.size))} voxels")
         return Prepared(
             transforms,
-            (str(path), hashlib.sha256(path.read_bytes()).hexdigest()),
+            (str(path), _digest(path)),
             three_slices(volume),
             at_acquisition(volume, position, self._radius),
         )
@@ -256,11 +260,27 @@ class Prepared:
     markers: MarkerArray | None = None
 
 
+def _resolved(path: str) -> Path:
+    """Where a path leads to. Raises InputError for one that leads nowhere, as links that go in a circle."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path!r:.210}: leads nowhere ({error!s:.200})") from error
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file. Raises InputError for one that has just gone."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def _folders(given: str, volume: str) -> list[Path]:
     """Where other volumes may come from: what is ``given``, or the folder of the first one and the usual one."""
     if given:
-        return [Path(folder).resolve() for folder in given.split(os.pathsep)]
-    return [Path(volume).resolve().parent] * bool(volume) + [default_folder().resolve()]
+        return [_resolved(folder) for folder in given.split(os.pathsep)]
+    return [_resolved(volume).parent] * bool(volume) + [default_folder().resolve()]
 
 
 def _place(values: dict[str, Any], name: str) -> Array:

@@ -14,16 +14,22 @@ from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.parameters.declaring import NUMBERS, Declare, declare_numbers, declare_positive
 from deeprs2v_ros.resources import resource
 
+LARGEST = 10_000
+"""Rows or columns of an image."""
+COARSEST = 10.0
+"""mm: a pixel."""
+FASTEST = 1000.0
+"""Times a second that anything is done."""
 _METRES = 1e-3  # one millimetre: parameters are in metres, as everything of ROS is
 
 
 def declare_images(declare: Declare) -> ImageGeometry:
     """The images' geometry from the parameters ``image.*``. Raises InputError for one that is impossible."""
-    rows = declare_positive(declare, "image.rows", 391, "Rows of the ultrasound images")
-    columns = declare_positive(declare, "image.columns", 546, "Columns of the ultrasound images")
+    rows = declare_positive(declare, "image.rows", 391, "Rows of the ultrasound images", LARGEST)
+    columns = declare_positive(declare, "image.columns", 546, "Columns of the ultrasound images", LARGEST)
     size = declare_numbers(declare, "image.pixel_size", [0.38, 0.38], 2, "Pixel size [x, y] in mm")
-    if not min(size) > 0.0:
-        raise InputError(f"parameter image.pixel_size: is {list(size)}, not two positive numbers")
+    if not 0.0 < min(size) <= max(size) <= COARSEST:
+        raise InputError(f"parameter image.pixel_size: is {list(size)}, not two positive numbers up to {COARSEST:g}")
     face = declare_numbers(declare, "image.face", NUMBERS, 2, "Pixel [u, v] in the middle of the probe's face")
     return ImageGeometry((rows, columns), size, face)
 
@@ -55,7 +61,7 @@ def declare_arm_settings(declare: Declare) -> ArmSettings:
 
 def declare_pose_rate(declare: Declare) -> float:
     """How often the arm says how sure its pose is. Raises InputError for what is not positive."""
-    return declare_positive(declare, "pose_rate", 2.0, "Poses with covariance per second")
+    return declare_positive(declare, "pose_rate", 2.0, "Poses with covariance per second", FASTEST)
 
 
 def declare_volume_place(declare: Declare) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -76,4 +82,4 @@ def declare_volume_place(declare: Declare) -> tuple[tuple[float, ...], tuple[flo
 
 def declare_tumour_radius(declare: Declare) -> float:
     """Radius of the tumour (mm): of its marker and outline. Raises InputError for what is not positive."""
-    return declare_positive(declare, "tumor.radius", 0.01, "Radius of the tumour in m") / _METRES
+    return declare_positive(declare, "tumor.radius", 0.01, "Radius of the tumour in m", 1.0) / _METRES

@@ -10,7 +10,6 @@ import ast
 import dataclasses
 import inspect
 import itertools
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
@@ -21,6 +20,11 @@ Settings = TypeVar("Settings")
 
 NUMBERS = list[float]
 """Given as a default: a list of doubles that may be left out."""
+
+MOST = 1e6
+"""No number of a cart is larger, but what is said to be."""
+FARTHEST = 1e4
+"""Nor is a coordinate, in pixels, mm or m."""
 
 
 class Declare(Protocol):
@@ -46,34 +50,53 @@ def declare_numbers(
 ) -> tuple[float, ...] | None:
     """Declare a list of ``count`` doubles; with the default NUMBERS, None if it is left out or empty.
 
-    Raises InputError for another length.
+    Raises InputError as `check_numbers`.
     """
     value = declare(name, default, description, **options)
     if default is NUMBERS and not value:
         return None
-    if len(value) != count:
-        raise InputError(f"parameter {name}: has {len(value)} numbers, not {count}")
+    check_numbers(name, value, count)
     return tuple(value)
 
 
-def declare_positive(declare: Declare, name: str, default: float, description: str) -> float:
-    """Declare a number that must be above zero and finite. Raises InputError if it is not."""
+def check_numbers(name: str, numbers: Sequence[float], count: int) -> None:
+    """Raise InputError, naming the parameter, for another ``count``, and for a number that no coordinate can be."""
+    if len(numbers) != count:
+        raise InputError(f"parameter {name}: has {len(numbers)} numbers, not {count}")
+    if not all(abs(number) <= FARTHEST for number in numbers):
+        raise InputError(f"parameter {name}: is {list(numbers)}, not numbers between -{FARTHEST:g} and {FARTHEST:g}")
+
+
+def declare_positive(declare: Declare, name: str, default: float, description: str, most: float = MOST) -> float:
+    """Declare a number that must be above zero and at most ``most``. Raises InputError if it is not."""
     value = declare(name, default, description)
-    if not 0 < value < math.inf:
-        raise InputError(f"parameter {name}: is {value}, not a positive number")
+    if not 0 < value <= most:
+        raise InputError(f"parameter {name}: is {value}, not a positive number up to {most:g}")
+    return value
+
+
+def declare_between(declare: Declare, name: str, default: float, description: str, least: float, most: float) -> float:
+    """Declare a number from ``least`` to ``most``. Raises InputError for another one."""
+    value = declare(name, default, description)
+    if not least <= value <= most:
+        raise InputError(f"parameter {name}: is {value}, not between {least:g} and {most:g}")
     return value
 
 
 def declare_settings(declare: Declare, prefix: str, settings: Settings) -> Settings:
     """One parameter ``prefix.field`` for every field of a dataclass instance, which holds the defaults.
 
-    The description of a parameter is the string below the field in the source.
+    The description of a parameter is the string below the field in the source. Raises InputError for what is
+    not finite, or beyond `MOST`, and as the dataclass does.
     """
     described = _field_docstrings(type(settings))
     values = {
         field.name: declare(f"{prefix}.{field.name}", getattr(settings, field.name), described[field.name])
         for field in dataclasses.fields(settings)  # type: ignore[arg-type]
     }
+    for name, value in values.items():
+        if not abs(value) <= MOST:
+            raise InputError(f"parameter {prefix}.{name}: is {value}, not a number between -{MOST:g} and {MOST:g}")
     return dataclasses.replace(settings, **values)  # type: ignore[type-var]
 
 

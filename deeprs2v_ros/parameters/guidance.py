@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.parameters.declaring import Declare, declare_choice, declare_positive, declare_settings
+from deeprs2v_ros.parameters.cart import FASTEST
+from deeprs2v_ros.parameters.declaring import (
+    Declare,
+    declare_between,
+    declare_choice,
+    declare_positive,
+    declare_settings,
+)
 from deeprs2v_ros.registration.guidance import GuidanceSettings
 from deeprs2v_ros.registration.methods import DEVICES, LIVE, METHODS, check_weights
 from deeprs2v_ros.registration.preparation import Recipe
@@ -21,7 +28,9 @@ def declare_recipe(declare: Declare) -> Recipe:
         gate=declare_settings(declare, "gate", METHODS[method].gate),
         organ=declare_settings(declare, "organ", OrganMotion()),
         prediction=declare_settings(declare, "prediction", PredictionSettings()),
-        abdominal_wall=declare("abdominal_wall", ABDOMINAL_WALL, "mm behind the probe's face that do not breathe"),
+        abdominal_wall=declare_between(
+            declare, "abdominal_wall", ABDOMINAL_WALL, "mm behind the probe's face that do not breathe", 0.0, 1000.0
+        ),
     )
     recipe = Recipe(
         method,
@@ -38,7 +47,7 @@ def declare_guidance(declare: Declare) -> GuidanceSettings:
     """What is asked of images. Raises InputError for what cannot be met."""
     return GuidanceSettings(
         trust=declare_settings(declare, "trust", SupervisorSettings()),
-        mask_frames=declare_positive(declare, "mask_frames", 10, "Images from which the valid area is found"),
+        mask_frames=declare_positive(declare, "mask_frames", 10, "Images from which the valid area is found", 1000),
         image_time_offset=declare_image_time_offset(declare) / 1e9,
         future_tolerance=declare_positive(
             declare, "future_tolerance", 0.1, "Seconds that a stamp may lie in the future"
@@ -71,9 +80,11 @@ def declare_mask(declare: Declare) -> str:
 
 def declare_transform_deadline(declare: Declare) -> float:
     """How long, in s, an image waits for the arm. Raises InputError for what is not positive."""
-    return declare_positive(declare, "transform_deadline", 0.1, "Seconds to wait for the arm's transform")
+    return declare_positive(declare, "transform_deadline", 0.1, "Seconds to wait for the arm's transform", 10.0)
 
 
 def declare_prediction_rate(declare: Declare) -> float:
     """How often the prediction is broadcast. Raises InputError for what is not positive."""
-    return declare_positive(declare, "prediction_rate", 50.0, "How often per second the prediction is broadcast")
+    return declare_positive(
+        declare, "prediction_rate", 50.0, "How often per second the prediction is broadcast", FASTEST
+    )

@@ -80,7 +80,8 @@ class Freeze(Enum):
 class FreezeCheck:
     """Notices a picture that stands still: it is no new measurement, wherever the probe is.
 
-    Speckle and noise never repeat, so equal pixels mean the same picture. ``allowed`` (mm, angles at a lever as in
+    Speckle and noise never repeat, so equal pixels mean the same picture, whatever a clock or a cursor beside them
+    does: those of the valid area count. ``allowed`` (mm, angles at a lever as in
     `search.distance`) is how far the plane may go before it counts as moved; 0 turns the check off. ``centre`` (3,) is
     the image centre in the image frame.
     """
@@ -95,11 +96,11 @@ class FreezeCheck:
         self._picture: NDArray[np.uint8] | None = None
         self._shown_at: Array | None = None
 
-    def judge(self, picture: NDArray[np.uint8], tracked: Array) -> Freeze:
-        """What ``picture`` (rows, columns) is, seen at the pose ``tracked`` (4, 4)."""
+    def judge(self, picture: NDArray[np.uint8], mask: NDArray[np.bool_], tracked: Array) -> Freeze:
+        """What ``picture`` (rows, columns), valid where ``mask`` is, shows at the pose ``tracked`` (4, 4)."""
         if not self._allowed > 0.0:
             return Freeze.NONE
-        if self._picture is None or not np.array_equal(picture, self._picture):
+        if self._picture is None or ((picture != self._picture) & mask).any():
             self._picture, self._shown_at = picture, tracked
             return Freeze.NONE
         moved = distance(tracked, self._shown_at, self._centre) > self._allowed

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 import numpy as np
@@ -197,8 +197,7 @@ class Guidance:
         """An image with ``stamp`` has arrived. One that is refused changes nothing, and needs only its `aside`."""
         now = self._clock.now()
         with self._lock:
-            if self._stamps.later_than(now):  # a system's clock that was set back, of which nobody tells
-                self._start_over(Refusal.CLOCK_JUMP)
+            self._notice_jump(now)
             inactive = self._supervisor.state(now) is State.INACTIVE
             refusal = Refusal.INACTIVE if inactive else self._stamps.judge(stamp, now)
             return Arrival(stamp, stamp - self._offset, now, self._epoch, refusal)
@@ -246,7 +245,7 @@ class Guidance:
             return self._conclude(arrival, Refusal.NO_TRANSFORM, image)
         tracked = rounded(tracked)  # so that a replay of what is said of this image starts from the very same
         located = self._clock.now()
-        refusal, still = self._first_look(arrival, image, tracked, ready.tracker)
+        refusal, still = self._first_look(arrival, image, tracked, ready)
         if refusal:
             return self._conclude(arrival, refusal, image, tracked, located, still=still)
         if arm is not None and not is_covariance(arm):
@@ -262,8 +261,20 @@ class Guidance:
         return outcome
 
     def still_true(self, outcome: Outcome) -> Outcome:
-        """The same ``outcome``, or, if everything has started over since, one that says no more than that."""
-        return outcome if outcome.arrival.epoch == self._epoch else self.aside(outcome.arrival, self._over)
+        """The same ``outcome`` as long as it holds.
+
+        If everything has started over since, one that says no more than that. If what it would show has expired or is
+        contradicted by now, or something broke, one that shows nothing.
+        """
+        with self._lock:
+            now = self._clock.now()
+            if outcome.arrival.epoch != self._epoch:
+                return self._aside(outcome.arrival, self._over.value, now)
+            if outcome.verdict.held is None or self._supervisor.held(now) is not None:
+                return outcome
+            verdict = self._supervisor.aside(now, outcome.verdict.reason or self._because)
+            self._said = verdict.state
+            return replace(outcome, verdict=verdict, time=now, predicted=None)
 
     def watch(self) -> Outcome | None:
         """What has become true although no image said so, once: to be called often.
@@ -273,21 +284,24 @@ class Guidance:
         """
         with self._lock:
             now = self._clock.now()
+            self._notice_jump(now)
             patience = round(1e9 * self._settings.image_timeout)
             stale = self._usable is not None and self._clock.steady() - self._usable > patience
             if stale:
                 self._usable = None
                 self._supervisor.distrust()
-            elif self._supervisor.state(now) in (
-                self._said,
-                State.INITIALISING,
-            ):  # an image is at work, and will say it
+            elif not self._is_news(self._supervisor.state(now)):
                 return None
             reason = Refusal.IMAGE_STALE.value if stale else self._because
             outcome = self._aside(Arrival(now, now, now, self._epoch, of_image=False), reason, now)
         if stale:
             self._log(f"no usable images for {self._settings.image_timeout:g} s")
         return outcome
+
+    def _is_news(self, state: State) -> bool:
+        """Whether nobody has said ``state`` yet, nor will an image that is at work."""
+        first_image = self._said is State.WAITING and state is State.INITIALISING
+        return state is not self._said and not first_image
 
     def fault(self, error: BaseException) -> None:
         """Latch a fault."""
@@ -313,17 +327,17 @@ class Guidance:
     # --- Steps ---
 
     def _first_look(
-        self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, tracker: Tracker
+        self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, ready: Ready
     ) -> tuple[Refusal, bool]:
         """Begin with an image: why it is not to be registered, if so, and whether only because all stands still."""
         with self._lock:
             if arrival.epoch != self._epoch:
                 return self._over, False
             if self._tracker_epoch != self._epoch:  # only here is nobody at work with it
-                tracker.reset()
+                ready.tracker.reset()
                 self._tracker_epoch = self._epoch
             self._supervisor.initialise()
-            frozen = self._freeze.judge(image, tracked)
+            frozen = self._freeze.judge(image, ready.mask, tracked)
             return (Refusal.NONE if frozen is Freeze.NONE else Refusal.FROZEN), frozen is Freeze.STILL
 
     def _conclude(
@@ -381,6 +395,11 @@ class Guidance:
                 self._supervisor.distrust(CONTRADICTED)
                 self._because = CONTRADICTED
         self._log(f"{CONTRADICTED}: an image was followed to the wrong place; starting over")
+
+    def _notice_jump(self, now: int) -> None:
+        """Nobody tells when the system's clock is set back; what was tracked would not expire before it caught up."""
+        if self._stamps.later_than(now):
+            self._start_over(Refusal.CLOCK_JUMP)
 
     def _start_over(self, reason: Refusal) -> None:
         self._epoch += 1

@@ -88,6 +88,8 @@ class Preparation:
 
     def use_volume(self, path: str) -> None:
         """Take another volume, whatever was prepared before."""
+        if self._loading is not None:
+            self._loading.cancel()  # or all that were said in a row would be read one after the other
         self._path, self._loading, self.ready = path, None, None
         self._missing = Refusal.NO_VOLUME
         self._load()

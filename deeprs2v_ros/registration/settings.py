@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from deeprs2v_ros.errors import InputError
 
@@ -71,6 +72,15 @@ class GateSettings:
     """mm between the prior and the result, at the image centre."""
     maximum_rotation: float = 30.0
     """Degrees between the prior and the result."""
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a limit that cannot be; an infinite one asks for nothing."""
+        for name, value in vars(self).items():
+            least, most = {"minimum_lncc": (-1.0, 1.0), "minimum_overlap": (0.0, 1.0)}.get(
+                name, (-inf, 1.0) if name == "minimum_margin" else (0.0, inf)
+            )
+            if not least <= value <= most:
+                raise InputError(f"gate.{name}: must be between {least:g} and {most:g}, but is {value:g}")
 
     def widened(self, factor: float) -> GateSettings:
         """The gate for a search around a prior that is ``factor`` times as wide.

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from deeprs2v_ros.arm.chain import Chain
 from deeprs2v_ros.arm.joint_check import named
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.frames import BASE
 from deeprs2v_ros.geometry import Array, inverse, is_covariance, rigid, turned_covariance
 from deeprs2v_ros.imaging.image_encodings import grey_levels
 
@@ -56,7 +57,12 @@ def transforms_of(message: Any) -> Iterator[tuple[str, str, int, Array]]:
 
 
 def covariance_of(message: Any) -> Array:
-    """The covariance (6, 6) of a pose message about the pose's origin and in its own axes, in mm and rad."""
+    """The covariance (6, 6) of a pose message about the pose's origin and in its own axes, in mm and rad.
+
+    Raises InputError for one in another frame than base_link, and for what is no pose or covariance.
+    """
+    if message.header.frame_id.lstrip("/") != BASE:
+        raise InputError(f"pose: is in {message.header.frame_id!r:.100}, not in {BASE}")
     pose = message.pose.pose
     at, turn = pose.position, pose.orientation
     parent_from_frame = rigid_from((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w), "pose")

@@ -104,8 +104,13 @@ class Bench:
         count = len(self.statuses)
         self.send_pose(stamp, pose)
         self._image.publish(self.message(stamp, self.picture(pose) if picture is None else picture))
-        self.until(lambda: len(self.statuses) > count)
-        status = self.statuses[count]
+
+        def answers():
+            said = [each for each in self.statuses[count:] if not each.without_image]
+            return [each for each in said if nanoseconds(each.header.stamp) == stamp]
+
+        self.until(answers)
+        status = answers()[0]
         if status.accepted:
             self.until(lambda: self.corrections and self.corrections[-1][0] == stamp)
         return status

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bench import ORGAN, POSE, VOLUME_IMAGE, black, overrides
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from phantoms import CENTRE, SHAPE, cut_frame, phantom
+from phantoms import CENTRE, SHAPE, cut_frame, fan, phantom
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -175,6 +175,20 @@ def test_a_frozen_picture_is_said_and_never_a_new_measurement(bench):
     recovers(bench)
 
 
+def test_a_frozen_picture_beside_a_clock_that_runs_is_no_new_measurement(bench):
+    bench.until_tracking()
+    picture = bench.picture()
+    assert bench.show(picture=picture).accepted
+
+    def fault():
+        later = picture.copy()
+        later[~fan()] = bench.now() // 1_000_000 % 256
+        assert bench.show(picture=later).reason in ("FROZEN", "EXPIRED")
+
+    ends(bench, fault)
+    recovers(bench)
+
+
 def test_transforms_stop(bench):
     bench.until_tracking()
 
@@ -227,7 +241,18 @@ def poses_that_are_none():
     negative.pose.covariance = -np.eye(6).ravel()
     lopsided = PoseWithCovarianceStamped()
     lopsided.pose.covariance = np.arange(36.0)
-    return {"NaN": nan, "infinite": infinite, "no rotation": turned, "negative": negative, "lopsided": lopsided}
+    elsewhere = PoseWithCovarianceStamped()
+    elsewhere.header.frame_id = "camera"
+    for message in (nan, infinite, turned, negative, lopsided):
+        message.header.frame_id = "base_link"
+    return {
+        "in another frame": elsewhere,
+        "NaN": nan,
+        "infinite": infinite,
+        "no rotation": turned,
+        "negative": negative,
+        "lopsided": lopsided,
+    }
 
 
 @pytest.mark.parametrize("kind", poses_that_are_none())

@@ -1,5 +1,8 @@
 """Starting, stopping and clearing a registration that runs, as managed nodes and by its own services."""
 
+from threading import Event
+
+import pytest
 from bench import PREPARING
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -129,6 +132,71 @@ def test_a_place_said_anew_discards_what_was_found_before(bench):
     bench.until(lambda: bench.statuses[-1].reason == "MOVED_VOLUME")
     assert bench.statuses[-1].state == Status.WAITING
     bench.until_tracking()
+
+
+def asked(bench, count):
+    """How many statuses of images there were since ``count``."""
+    return sum(not status.without_image for status in bench.statuses[count:])
+
+
+def in_hand(bench, monkeypatch):
+    """An image is being registered, and another one waits; returns what lets the first one go on."""
+    tracker = bench.node._guidance._preparation.ready.tracker
+    register, begun, go_on = tracker.register_frame, Event(), Event()
+
+    def slowly(*arguments):
+        begun.set()
+        go_on.wait(10.0)
+        return register(*arguments)
+
+    monkeypatch.setattr(tracker, "register_frame", slowly)
+    for _ in range(2):
+        stamp = bench.now()
+        bench.send_pose(stamp)
+        bench.send_image(stamp)
+        bench.until(begun.is_set)
+    bench.until(lambda: bench.node._mailbox._item is not None)
+    return go_on.set
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["cleaned up", "and configured again"])
+def test_images_in_hand_get_their_status_when_the_pipeline_is_given_up(bench, monkeypatch, again):
+    bench.until_tracking()
+    count, corrections = len(bench.statuses), len(bench.corrections)
+    go_on = in_hand(bench, monkeypatch)
+    assert change(bench, Transition.TRANSITION_DEACTIVATE)
+    assert change(bench, Transition.TRANSITION_CLEANUP)
+    if again:
+        assert ask(bench, "start").success
+        said(bench, Status.WAITING)
+    go_on()
+    bench.until(lambda: asked(bench, count) == 2)
+    assert bench.statuses[-1].state == (Status.WAITING if again else Status.UNCONFIGURED)
+    assert len(bench.corrections) == corrections
+    assert bench.show().state == (Status.WAITING if again else Status.UNCONFIGURED)
+
+
+def test_an_image_that_breaks_the_node_gets_its_status(bench, monkeypatch):
+    bench.until_tracking()
+    monkeypatch.setattr("deeprs2v_ros.nodes.registration.image_from_message", fails)
+    status = bench.show()
+    assert (status.state, status.accepted) == (Status.FAULT, False) and "no room" in status.reason
+
+
+def test_what_cannot_be_is_answered_and_the_node_lives_on(make_bench, monkeypatch):
+    bench = make_bench(autostart=False)
+    assert not change(bench, Transition.TRANSITION_ACTIVATE)
+    assert not change(bench, 200)
+    monkeypatch.setattr("deeprs2v_ros.nodes.registration.Guidance", fails)
+    answer = ask(bench, "start")
+    assert not answer.success and "no room" in answer.message
+    monkeypatch.undo()
+    assert change(bench, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    answer = ask(bench, "start")
+    assert not answer.success and "shut down" in answer.message
+    for name in ("reset", "clear_fault"):
+        assert not ask(bench, name).success
+    assert bench.show().state == Status.UNCONFIGURED
 
 
 def fails(*_):

@@ -156,6 +156,34 @@ def test_the_table_of_names_is_that_of_the_nodes(declared, node):
     assert set().union(*(declared(node, way) for way in WAYS[node])) == NAMES[node]
 
 
+COUNTS = {"image.face": 2, "arm_mount": 6, "scene.target": 3}
+"""Of the numbers that may be left out."""
+
+
+def impossible(name, value):
+    """Values of the same type as ``value`` that no number of a cart can have."""
+    if isinstance(value, bool | str) or name in ("nodes", "serial.joints"):
+        return []
+    if isinstance(value, int):
+        return [-1, 2**62]
+    if isinstance(value, float):
+        return [float("nan"), 1e300]
+    numbers = [0.0] * COUNTS[name] if name in COUNTS else list(value)
+    return [[wrong] * len(numbers) for wrong in (float("nan"), -1e300)] if isinstance(numbers[0], float) else []
+
+
+@pytest.mark.parametrize("node", WAYS)
+def test_a_number_that_cannot_be_is_refused_by_the_parameter_s_name(declared, refusal, node):
+    seen = set()
+    for way in WAYS[node]:
+        for name, value in declared(node, way).items():
+            for wrong in impossible(name, value) if name not in seen else []:
+                said = refusal(node, way | {name: wrong})
+                assert said.removeprefix("parameter ").startswith(f"{name}: "), (name, wrong, said)
+                assert "\n" not in said
+            seen.add(name)
+
+
 @pytest.mark.parametrize("node", WAYS)
 def test_a_value_of_another_type_is_refused_by_the_parameter_s_name(declared, refusal, node):
     for way in WAYS[node]:

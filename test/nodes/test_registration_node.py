@@ -298,6 +298,7 @@ def test_a_pose_of_the_arm_that_is_none_is_refused(bench):
     publisher = bench.hand.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
     bench.until(lambda: publisher.get_subscription_count() == 1)
     message = PoseWithCovarianceStamped()
+    message.header.frame_id = "base_link"
     message.pose.pose.position.x = float("nan")
     publisher.publish(message)
     for _ in range(5):

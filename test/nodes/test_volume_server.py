@@ -1,5 +1,7 @@
 """The volume, its frames and its pictures, latched and anew."""
 
+import os
+
 import numpy as np
 import pytest
 import rclpy
@@ -164,6 +166,27 @@ def test_new_content_at_the_same_path_is_served_again(served, spin_until, path):
     (result,) = server.set_parameters([Parameter("volume", value=str(path))])  # now it is the same
     assert result.successful
     assert len(client.heard["volume/file"]) == 2
+
+
+def test_paths_that_lead_nowhere_and_places_that_are_none_are_refused(served, spin_until, path, tmp_path):
+    server, client = served
+    circle, pipe, empty = tmp_path / "circle.mha", tmp_path / "pipe.mha", tmp_path / "empty.mha"
+    circle.symlink_to(circle)
+    os.mkfifo(pipe)
+    empty.touch()
+    for each in (circle, pipe, empty, tmp_path, tmp_path / ("x" * 5000), tmp_path / "liver\N{SNOWMAN}.mha"):
+        answer = ask(spin_until, server, client, LoadVolume, "volume/load", path=str(each))
+        assert not answer.success and "\n" not in answer.message, each
+    (result,) = server.set_parameters([Parameter("volume", value="a\0b")])
+    assert not result.successful
+    for far in (1e300, float("nan"), float("inf")):
+        answer = ask(spin_until, server, client, SetTumor, "volume/set_tumor", position=Point(x=far))
+        assert not answer.success and "tumor.position" in answer.message
+        place = Transform(translation=Vector3(x=far), rotation=Quaternion(w=1.0))
+        assert not ask(spin_until, server, client, SetMri, "volume/set_mri", volume_from_mri=place).success
+    (result,) = server.set_parameters([Parameter("tumor.position", value=[0.0, 0.0])])
+    assert not result.successful and "tumor.position: has 2 numbers" in result.reason
+    assert ask(spin_until, server, client, LoadVolume, "volume/load", path=str(path)).success
 
 
 def test_only_volumes_in_the_configured_folders_are_loaded(served, spin_until, tmp_path_factory, tmp_path):

@@ -14,6 +14,7 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.support.encoder_log import EncoderLog
 from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path, declare_positive
 from deeprs2v_ros.nodes.support.scene import declare_arm, declare_cart, declare_images
+from deeprs2v_ros.parameters.cart import FASTEST
 from deeprs2v_ros.simulation.cart import Cart
 
 SECOND = 1_000_000_000
@@ -40,7 +41,7 @@ def declare_encoders(node: Node) -> tuple[Arm, EncoderSource]:
     """
     kind = declare_choice(node, "source", ("scene", "log", "serial"), "Where the counts come from")
     if kind == "scene":
-        period = 1.0 / declare_positive(node, "rate", 100.0, "Samples per second")
+        period = 1.0 / declare_positive(node, "rate", 100.0, "Samples per second", 10 * FASTEST)
         cart = declare_cart(node, declare_images(node))
         if cart is None:
             raise InputError("parameter source: is scene, but scene.kind is none")
@@ -64,8 +65,8 @@ def _declare_serial(node: Node, arm: Arm) -> SerialEncoders:
     line_format = LineFormat([arm.encoders.encoders[name].bits for name in joints], checksum)
     port = SerialPort(
         declare_path(node, "serial.port", "Device file of the encoder board"),
-        declare_positive(node, "serial.baud", 921600, "Bits per second on the line"),
+        declare_positive(node, "serial.baud", 921600, "Bits per second on the line", 10_000_000),
         line_format.length,
     )
-    stall_after = declare_positive(node, "serial.stall_after", 0.5, "Silence in s that counts as a fault")
+    stall_after = declare_positive(node, "serial.stall_after", 0.5, "Silence in s that counts as a fault", 60.0)
     return SerialEncoders(port, line_format, joints, stall_after)

@@ -22,7 +22,7 @@ class ManagedNode(LifecycleNode):
         super().__init__(name, **options)
         self._autostart = declare(self, "autostart", True, "Whether the node starts by itself, or waits to be told")
         self.configured = self.active = False
-        self._failure: Exception | None = None
+        self._failure: Exception
 
     # --- What a node of this kind does ---
 
@@ -46,16 +46,21 @@ class ManagedNode(LifecycleNode):
             self.bring_up()
 
     def bring_up(self) -> None:
-        """Configure, unless that is done, and activate. Raises InputError if that cannot be."""
-        if not self.configured and self.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
-            raise self._failure
-        if not self.active and self.trigger_activate() is not TransitionCallbackReturn.SUCCESS:
-            raise self._failure
+        """Configure, unless that is done, and activate. Raises what went wrong, InputError after a shutdown."""
+        if not self.configured:
+            self._go(self.trigger_configure)
+        if not self.active:
+            self._go(self.trigger_activate)
 
     def bring_down(self) -> None:
         """Deactivate, if active."""
         if self.active:
             self.trigger_deactivate()
+
+    def _go(self, trigger: Callable[[], TransitionCallbackReturn]) -> None:
+        self._failure = InputError("the node was shut down")
+        if trigger() is not TransitionCallbackReturn.SUCCESS:
+            raise self._failure
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Called by rclpy."""

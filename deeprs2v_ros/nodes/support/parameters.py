@@ -54,6 +54,7 @@ def of_node(function: Callable[Concatenate[Declare, Given], Value]) -> Callable[
     return declared
 
 
+declare_between = of_node(declaring.declare_between)
 declare_choice = of_node(declaring.declare_choice)
 declare_numbers = of_node(declaring.declare_numbers)
 declare_positive = of_node(declaring.declare_positive)

@@ -20,6 +20,7 @@ from deeprs2v_ros.imaging.sequence import read_sequence
 from deeprs2v_ros.nodes.support.parameters import (
     NUMBERS,
     declare,
+    declare_between,
     declare_choice,
     declare_numbers,
     declare_positive,
@@ -72,10 +73,14 @@ def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
     """
     settings = SceneSettings(
         kind=declare_choice(node, "scene.kind", (NONE, SIMULATED, RECORDED), "What the ultrasound machine shows"),
-        seed=declare(node, "scene.seed", 1, "Subject, breathing and hand"),
-        rate=declare_positive(node, "scene.rate", 10.0, "Images per second"),
-        breathing_mm=declare(node, "scene.breathing_mm", 15.0, "Mean head-to-foot travel of the liver in mm"),
-        breathing_period=declare(node, "scene.breathing_period", 4.0, "Mean length of a breath in s"),
+        seed=declare_between(node, "scene.seed", 1, "Subject, breathing and hand", 0, 2**31 - 1),
+        rate=declare_positive(node, "scene.rate", 10.0, "Images per second", cart.FASTEST),
+        breathing_mm=declare_between(
+            node, "scene.breathing_mm", 15.0, "Mean head-to-foot travel of the liver in mm", 0.0, 100.0
+        ),
+        breathing_period=declare_between(
+            node, "scene.breathing_period", 4.0, "Mean length of a breath in s", 0.5, 60.0
+        ),
         sequence=declare(node, "scene.sequence", "", "Recorded: tracked sequence with the frames to show"),
         mask=declare(node, "scene.mask", "", "Recorded: valid area of its frames; empty: found from them"),
         target=declare_numbers(

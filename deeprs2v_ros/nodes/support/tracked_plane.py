@@ -77,6 +77,8 @@ class TrackedPlane:
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         try:
+            if message.header.frame_id.lstrip("/") != BASE:
+                raise InputError(f"pose: is in {message.header.frame_id!r:.100}, not in {BASE}")
             self.covariance = self._about_centre @ covariance_from_pose(message.pose) @ self._about_centre.T
         except InputError as error:
             self.inflow.refuse("NOT_A_POSE")
