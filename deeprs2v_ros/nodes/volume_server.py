@@ -72,9 +72,7 @@ class VolumeServer(ManagedNode):
         self._source = declare_choice(self, "source", ("file", "sequence", "scene"), "Where the volume comes from")
         self._cart = declare_cart(self, declare_images(self))
         xyz, xyzw = declare_volume_place(given)
-        bag = given(
-            "base_from_volume.bag", "", "Recorded bag that says where us_volume is; empty: base_from_volume.xyz, .xyzw"
-        )
+        bag = declare(self, "base_from_volume.bag", "", "Recorded bag that says so instead; empty: none")
         self._values: dict[str, Any] = {
             "volume": given(
                 "volume", "", "Volume to use (.mha, .nrrd, .nii ...); empty: none until it is set", read_only=False
