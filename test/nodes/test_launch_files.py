@@ -371,7 +371,7 @@ def fake_ros2(tmp_path):
             "import json, signal, sys",
             f"json.dump(sys.argv, open({str(tmp_path / 'called')!r}, 'w'))",
         ]
-        lines += ["signal.sigwait([signal.SIGINT])"] if plays else []
+        lines += ["signal.signal(signal.SIGINT, signal.SIG_DFL)", "signal.pause()"] if plays else []
         program.write_text("\n".join([*lines, f"sys.exit({status})\n"]))
         program.chmod(0o755)
         return [folder]
