@@ -136,13 +136,20 @@ def write(
     """
     arm = arm or Arm()
     until = arm.until or shown[-1].time + PERIOD
-    messages = [(START, "tf_static", "tf2_msgs/msg/TFMessage", lambda stamp: _tf(stamp, "us_volume", BASE_FROM_VOLUME))]
+    messages = [
+        (
+            START,
+            "tf_static",
+            "tf2_msgs/msg/TFMessage",
+            lambda stamp: place_message(stamp, "us_volume", BASE_FROM_VOLUME),
+        )
+    ]
     for time in range(START, until, TICK):
         if not arm.said(time):
             continue
         if arm.kind == "tf":
             place = BASE_FROM_VOLUME @ held_at(time)
-            make = lambda stamp, place=place: _tf(stamp, "us_image", place)  # noqa: E731
+            make = lambda stamp, place=place: place_message(stamp, "us_image", place)  # noqa: E731
             messages.append((time + arm.delay, "tf", "tf2_msgs/msg/TFMessage", make, time))
         else:
             make = lambda stamp, time=time: _joints(stamp, joints_at(time))  # noqa: E731
@@ -153,7 +160,7 @@ def write(
         messages += [(each.received, topic, "sensor_msgs/msg/Image", make, each.stamp) for topic in topics]
     if target is not None:
         fixed = rigid(translation=target)
-        make = lambda stamp: _tf(stamp, "tumor", fixed, "us_volume_corrected")  # noqa: E731
+        make = lambda stamp: place_message(stamp, "tumor", fixed, "us_volume_corrected")  # noqa: E731
         messages.append((START, "tf_static", "tf2_msgs/msg/TFMessage", make))
         for each in shown:
             place = apply(BASE_FROM_VOLUME @ inverse(organ_at(each.time)), target)
@@ -183,7 +190,8 @@ def _header(stamp: int, frame: str) -> object:
     return T["std_msgs/msg/Header"](T["builtin_interfaces/msg/Time"](*divmod(stamp, SECOND)), frame)
 
 
-def _tf(stamp: int, child: str, base_from_child: np.ndarray, parent: str = "base_link") -> object:
+def place_message(stamp: int, child: str, base_from_child: np.ndarray, parent: str = "base_link") -> object:
+    """A message of TF with one transform."""
     x, y, z = (base_from_child[:3, 3] / 1e3).tolist()
     turn = Rotation.from_matrix(base_from_child[:3, :3]).as_quat().tolist()
     body = T["geometry_msgs/msg/Transform"](

@@ -64,8 +64,11 @@ class Health(Node):
             values=[KeyValue(key=name, value=text) for name, (_, text) in said.items()],
         )
         self._publisher.publish(summary)
-        if worst != self._last and DiagnosticStatus.STALE in (worst, self._last):
-            (self.get_logger().error if worst == DiagnosticStatus.STALE else self.get_logger().info)(summary.message)
+        stale, was_stale = (level == DiagnosticStatus.STALE for level in (worst, self._last))
+        if stale and not was_stale:  # rclpy raises where one call logs at several levels, so these are two
+            self.get_logger().error(summary.message)
+        elif was_stale and not stale:
+            self.get_logger().info(summary.message)
         self._last = worst
 
     def _condition(self, name: str, now: float) -> tuple[bytes, str]:

@@ -87,11 +87,17 @@ class UltrasoundSource(Node):
     def _work(self) -> None:
         while not self._stopping.is_set():
             frame = self._source.next(self._now)
-            self._say(self._source.trouble)
-            if frame is None:
+            self._say(self._source.trouble or self._rival())
+            if frame is None or self.trouble:
                 self._stopping.wait(RETRY_PERIOD)
             elif self._wait_until(frame.stamp):
                 self._publish(frame)
+
+    def _rival(self) -> str:
+        """Who else says where the images are, if a sequence does: with two parents of us_image, TF is of no use."""
+        if isinstance(self._source, SequenceSource) and self.count_publishers("arm/image_pose"):
+            return "a sequence brings its own poses, and arm_kinematics broadcasts those of the arm: end one of the two"
+        return ""
 
     def _condition(self) -> Condition:
         values = self._inflow.values("images")

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Transform
 from numpy.typing import NDArray
 from rcl_interfaces.msg import SetParametersResult
@@ -40,6 +41,7 @@ from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
 from deeprs2v_ros.nodes.support.volume_sources import acquire, default_folder, make_from_sequence, output_path
 from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
 from deeprs2v_ros.parameters.declaring import check_numbers
+from deeprs2v_ros.replay.volume_place import volume_place
 from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
@@ -71,6 +73,7 @@ class VolumeServer(ManagedNode):
         self._source = declare_choice(self, "source", ("file", "sequence", "scene"), "Where the volume comes from")
         self._cart = declare_cart(self, declare_images(self))
         xyz, xyzw = declare_volume_place(given)
+        bag = declare(self, "base_from_volume.bag", "", "Recorded bag that says so instead; empty: none")
         self._values: dict[str, Any] = {
             "volume": given(
                 "volume", "", "Volume to use (.mha, .nrrd, .nii ...); empty: none until it is set", read_only=False
@@ -85,6 +88,8 @@ class VolumeServer(ManagedNode):
             ),
             "volume_from_mri.xyzw": self._movable("volume_from_mri.xyzw", IDENTITY, 4, "Its quaternion [x, y, z, w]"),
         }
+        if bag and self._cart is None:
+            self._take_place_of(bag)
         if self._source != "file" and self._values["volume"]:
             raise InputError(f"parameter volume: is given, but source is {self._source}")
         self._radius = declare_tumour_radius(given)
@@ -115,6 +120,15 @@ class VolumeServer(ManagedNode):
 
     def _movable(self, name: str, default: list[float], count: int, description: str) -> tuple[float, ...]:
         return declare_numbers(self, name, default, count, description, read_only=False)
+
+    def _take_place_of(self, bag: str) -> None:
+        """Put the volume where it was in a bag, so that the parameters say what is in use. Raises InputError."""
+        (place,) = transform_messages([LinkTransform(BASE, VOLUME, volume_place(bag))], Time())
+        found = _numbers("base_from_volume", place.transform)
+        self._values |= found
+        self.set_parameters([Parameter(name, value=value) for name, value in found.items()])
+        numbers = " ".join(f"{each:.4g}" for value in found.values() for each in value)
+        self.get_logger().info(f"us_volume is where {bag} says (m, quaternion): {numbers}")
 
     # --- Lifecycle ---
 

@@ -61,6 +61,7 @@ NAMES: Mapping[str, frozenset[str]] = {
             "spacing",
             "output",
             "sweep_frames",
+            "base_from_volume.bag",
             "base_from_volume.xyz",
             "base_from_volume.xyzw",
             "tumor.position",

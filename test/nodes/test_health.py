@@ -41,6 +41,8 @@ def test_the_worst_is_summed_up_and_a_node_that_falls_silent_is_worse(ros, keep,
     cart.nodes["two"].destroy_timer(cart.reports["two"]._timer)
     cart.until(lambda said: said.level == DiagnosticStatus.STALE)
     assert "two: silent" in cart.heard[-1].message
+    cart.reports["two"].report()
+    cart.until(lambda said: said.level == ERROR)
 
 
 def test_the_same_names_in_another_namespace_count_for_nothing(ros, keep, spin_until):

@@ -14,6 +14,7 @@ import yaml
 from bench import VOLUME_IMAGE
 from launches import SOURCE, Launch
 from phantoms import IMAGE_FROM_PIXEL, SHAPE, cut_frame, middle_pose
+from replay_bag import BASE_FROM_VOLUME, images, write
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
@@ -128,8 +129,16 @@ def test_simulator_starts_one_program_or_one_for_each_node(processes):
 
 
 def test_what_is_not_given_is_left_to_the_file(processes):
-    (only,) = files(processes("cart")["cart"])
-    assert only == yaml.safe_load(resource("config/cart.yaml").read_text())
+    file, given = files(processes("cart")["cart"])
+    assert file == yaml.safe_load(resource("config/cart.yaml").read_text())
+    assert given.keys() == {"/health"}  # which is told whom to expect
+
+
+@pytest.mark.parametrize("composed", ["true", "false"])
+def test_health_expects_those_that_are_started(processes, composed):
+    running = processes("cart", encoders="false", composed=composed, namespace="cart1")
+    given = files(running["cart" if composed == "true" else "health"])[-1]["/cart1/health"]["ros__parameters"]
+    assert sorted(given["nodes"]) == sorted(CART.keys() - {"arm_encoders", "health"})
 
 
 @pytest.mark.parametrize("namespace", ["", "cart1", "/ward/cart1"])
@@ -168,9 +177,19 @@ def test_a_bag_is_played_as_asked_and_only_its_inputs(processes, tmp_path):
 def test_with_a_bag_all_go_by_its_clock(processes, tmp_path):
     running = processes("replay", bag=tmp_path, record="true", rviz="true", composed="false")
     for program in CART.keys() - {"arm_encoders", "ultrasound_source"}:
-        assert files(running[program])[-1][f"/{program}"]["ros__parameters"] == {"use_sim_time": True}
+        assert files(running[program])[-1][f"/{program}"]["ros__parameters"]["use_sim_time"] is True
     assert files(running["rviz2"])[-1]["/**"]["ros__parameters"] == {"use_sim_time": True}
     assert "--use-sim-time" in running["bag record"]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_bag_says_where_the_volume_was_unless_the_file_does(processes, tmp_path, given):
+    path = tmp_path / "my.yaml"
+    place = {"base_from_volume": {"xyz": [0.1, 0.0, 0.0]}} if given else {"volume": "v.mha"}
+    path.write_text(yaml.safe_dump({"/**/volume_server": {"ros__parameters": place}}))
+    (*_, last) = files(processes("replay", bag=tmp_path, parameters=path, namespace="cart1")["cart"])
+    asked = last["/cart1/volume_server"]["ros__parameters"].get("base_from_volume.bag")
+    assert asked == (None if given else str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -205,9 +224,10 @@ def test_recorded_is_what_the_replay_reads(processes, tmp_path, namespace):
     assert words[words.index("--output") + 1].startswith(f"{tmp_path}/bags/20")
     topics = words[words.index("--topics") + 1 :]
     prefix = f"/{namespace}" if namespace else ""
-    assert {f"{prefix}/volume/file", f"{prefix}/registration/status", "/diagnostics", "/tf"} < set(topics)
+    assert {f"{prefix}/volume/file", f"{prefix}/registration/status", f"{prefix}/health"} < set(topics)
+    assert {"/diagnostics", "/tf"} < set(topics)
     assert "/clock" not in topics
-    found = choose_topics(Recorded(tmp_path, topics), {})
+    found = choose_topics(Recorded(tmp_path, topics), {}, None)
     assert all(vars(found).values())
     assert found.image == f"{prefix}/us/image"
     profiles = yaml.safe_load(Path(words[words.index("--qos-profile-overrides-path") + 1]).read_text())
@@ -227,6 +247,7 @@ class Recorded:
             "tf": "tf2_msgs/msg/TFMessage",
             "tf_static": "tf2_msgs/msg/TFMessage",
             "simulation/target": "geometry_msgs/msg/PointStamped",
+            "registration/status": "deeprs2v_ros/msg/RegistrationStatus",
         }
         assert len(ends) == len(Topics.__dataclass_fields__)
         self.path = path
@@ -339,17 +360,18 @@ def test_a_parameter_file_that_would_be_passed_over_ends_the_launch(launch, tmp_
 
 @pytest.fixture
 def fake_ros2(tmp_path):
-    """A program ros2 that writes down how it was called, and ends with a status at once."""
+    """A program ros2 that writes down how it was called, and ends with a status, at once unless it ``plays``."""
     folder = tmp_path / "bin"
     folder.mkdir()
 
-    def make(status):
+    def make(status, plays=False):
         program = folder / "ros2"
         lines = [
             f"#!{sys.executable}",
-            "import json, sys",
+            "import json, signal, sys",
             f"json.dump(sys.argv, open({str(tmp_path / 'called')!r}, 'w'))",
         ]
+        lines += ["signal.signal(signal.SIGINT, signal.SIG_DFL)", "signal.pause()"] if plays else []
         program.write_text("\n".join([*lines, f"sys.exit({status})\n"]))
         program.chmod(0o755)
         return [folder]
@@ -365,11 +387,30 @@ def test_a_recorder_that_dies_is_said_and_stops_nobody(launch, heard, inputs, fa
     assert running.interrupt() == 0
 
 
-def test_a_bag_that_cannot_be_played_ends_the_launch(launch, inputs, fake_ros2, tmp_path):
-    refused = launch("replay", bag=tmp_path, path=fake_ros2(3), **inputs)
+@pytest.fixture
+def bag(tmp_path):
+    return write(tmp_path / "bag", images(1))
+
+
+def test_a_bag_that_cannot_be_played_ends_the_launch(launch, inputs, bag, fake_ros2):
+    refused = launch("replay", bag=bag, path=fake_ros2(3), **inputs)
     assert refused.status() == 1
     assert "the bag cannot be played" in refused.said
 
 
-def test_all_ends_with_a_bag_that_is_played_once(launch, inputs, fake_ros2, tmp_path):
-    assert launch("replay", bag=tmp_path, loop="false", path=fake_ros2(0), **inputs).status() == 0
+def test_all_ends_with_a_bag_that_is_played_once(launch, inputs, bag, fake_ros2):
+    assert launch("replay", bag=bag, loop="false", path=fake_ros2(0), **inputs).status() == 0
+
+
+def test_the_volume_is_where_the_bag_says(launch, inputs, bag, fake_ros2):
+    running = launch("replay", bag=bag, namespace="cart1", path=fake_ros2(0, plays=True), **inputs)
+    (said,) = running.until(rf"us_volume is where {bag} says \(m, quaternion\): (\S+ \S+ \S+) ")
+    assert [float(each) for each in said.split()] == pytest.approx(BASE_FROM_VOLUME[:3, 3] / 1e3, rel=1e-3)
+    assert running.interrupt() == 0
+
+
+def test_a_bag_that_does_not_say_where_the_volume_was_ends_the_launch(launch, inputs, fake_ros2, tmp_path):
+    silent = write(tmp_path / "bag", images(1), leave_out=("tf_static",))
+    refused = launch("replay", bag=silent, path=fake_ros2(0, plays=True), **inputs)
+    assert refused.status() == 1
+    assert f"{silent}: latched TF does not say where us_volume is" in refused.said

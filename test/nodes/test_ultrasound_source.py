@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rclpy
 from bench import overrides
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from phantoms import IMAGE_FROM_PIXEL, SHAPE, displacement
 from rclpy.time import Time
 from sensor_msgs.msg import Image
@@ -92,6 +93,20 @@ def test_sequence_is_played_with_its_poses_and_at_its_pace(ros, keep, spin_until
             spin_until(lambda time=time: buffer.can_transform("us_volume", "us_image", time), node, hand)
             found = transform_from_message(buffer.lookup_transform("us_volume", "us_image", time).transform)
             assert found == pytest.approx(POSES[index], abs=1e-5)
+
+
+def test_a_sequence_is_not_played_while_an_arm_says_where_images_are(ros, keep, spin_until, recording):
+    hand = keep(rclpy.create_node("hand", context=ros))
+    arm = hand.create_publisher(PoseWithCovarianceStamped, "arm/image_pose", qos.STATUS)
+    spin_until(lambda: hand.count_publishers("arm/image_pose"), hand)
+    values = settings(source="sequence", sequence=str(recording[0]))
+    node = keep(UltrasoundSource(context=ros, parameter_overrides=values))
+    spin_until(lambda: node.trouble, node, hand)
+    assert "arm_kinematics broadcasts those of the arm" in node.trouble
+    assert node.published == 0
+    hand.destroy_publisher(arm)
+    spin_until(lambda: node.published, node, hand)
+    assert not node.trouble
 
 
 @pytest.mark.parametrize(

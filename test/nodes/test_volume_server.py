@@ -11,6 +11,7 @@ from geometry_msgs.msg import Point, Quaternion, Transform, Vector3
 from phantoms import phantom
 from rclpy.parameter import Parameter
 from rclpy.time import Time
+from replay_bag import BASE_FROM_VOLUME, images, write
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -72,6 +73,15 @@ def test_frames_are_named_by_where_they_map_to_and_from(served):
     assert client.place("base_link", "us_volume") == pytest.approx(base_from_volume, abs=1e-6)
     assert client.place("us_volume_corrected", "tumor")[:3, 3] == pytest.approx([10.0, 50.0, -20.0])
     assert client.place("us_volume_corrected", "mri")[:3, 3] == pytest.approx([3.0, 0.0, -4.0])
+
+
+def test_the_volume_is_where_it_was_in_a_bag(ros, keep, spin_until, path, tmp_path):
+    bag = write(tmp_path / "bag", images(1), names={"tf_static": "cart1/tf_static"})
+    given = overrides({"volume": str(path), **PLACE, "base_from_volume.bag": str(bag)})
+    server, client = keep(VolumeServer(context=ros, parameter_overrides=given)), Client(ros, keep)
+    spin_until(lambda: client.buffer.can_transform("base_link", "us_volume", Time()), server, client.node)
+    assert client.place("base_link", "us_volume") == pytest.approx(BASE_FROM_VOLUME, abs=1e-6)
+    assert server.get_parameter("base_from_volume.xyz").value == pytest.approx(BASE_FROM_VOLUME[:3, 3] / 1e3)
 
 
 def test_who_comes_later_gets_file_overview_and_markers(served, path):

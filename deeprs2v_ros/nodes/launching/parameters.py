@@ -15,6 +15,9 @@ from deeprs2v_ros.nodes.launching.namespaces import absolute, namespace
 from deeprs2v_ros.parameters.file import ParameterFile, read_parameters
 from deeprs2v_ros.parameters.spelling import check_spelling
 
+PLACE = ("base_from_volume.bag", "base_from_volume.xyz", "base_from_volume.xyzw")
+"""Where the volume is. A bag that is played is asked for it unless the file says it."""
+
 
 def parameter_files(context: LaunchContext, nodes: Collection[str], on_bag_clock: bool) -> list[str]:
     """Paths of the file, and of one with what is given besides; ``on_bag_clock`` holds unless use_sim_time is given.
@@ -22,7 +25,7 @@ def parameter_files(context: LaunchContext, nodes: Collection[str], on_bag_clock
     Raises InputError naming the file for one that cannot be used: ROS would start the nodes without.
     """
     file = given_file(context)
-    given = _given(context, nodes, on_bag_clock)
+    given = _given(context, file, nodes, on_bag_clock)
     return [file.source] if not given else [file.source, written("given.yaml", given)]
 
 
@@ -40,7 +43,7 @@ def written(name: str, content: Mapping[str, Any]) -> str:
     return str(path)
 
 
-def _given(context: LaunchContext, nodes: Collection[str], on_bag_clock: bool) -> dict[str, Any]:
+def _given(context: LaunchContext, file: ParameterFile, nodes: Collection[str], on_bag_clock: bool) -> dict[str, Any]:
     """Sections by a node's whole name: `/**` would not take the place of what a file says of one node."""
     values: dict[str, dict[str, Any]] = {node: {} for node in nodes}
     if "health" in nodes:
@@ -50,6 +53,8 @@ def _given(context: LaunchContext, nodes: Collection[str], on_bag_clock: bool) -
             values.setdefault("registration", {})[argument] = value
     if volume := text(context, "volume"):
         values.setdefault("volume_server", {}).update({"source": "file", "volume": volume})
+    if on_bag_clock and not any(name in file.of("volume_server") for name in PLACE):
+        values["volume_server"]["base_from_volume.bag"] = text(context, "bag")
     if on_bag_clock or text(context, "use_sim_time"):
         for node in nodes:
             values[node]["use_sim_time"] = by_clock_topic(context, on_bag_clock)

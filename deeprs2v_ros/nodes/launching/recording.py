@@ -31,6 +31,7 @@ TOPICS = (
     "monitor/target_now",
     "monitor/target_predicted",
     "monitor/markers",
+    "health",
     "/tf",
     "/tf_static",
     "/diagnostics",
