@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from conftest import HAS_ROS
 from phantoms import IMAGE_FROM_PIXEL, cut_frame, middle_pose, phantom
 
 from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
@@ -82,7 +82,7 @@ def test_commands_that_train_say_what_they_need(subcommand):
     assert ended.stderr == f"deeprs2v {subcommand}: error: needs torch: pip install 'deeprs2v_ros[network]'\n"
 
 
-@pytest.mark.skipif(not HAS_ROS, reason="needs ROS: source install/setup.bash")
+@pytest.mark.skipif(find_spec("rclpy") is None, reason="needs ROS: source install/setup.bash")
 def test_the_node_says_what_its_usual_method_needs():
     ended = without_network(MODULE, "deeprs2v_ros.nodes.registration", "--ros-args")
     assert ended.returncode == 2
