@@ -200,7 +200,7 @@ def _messages(folder: Path) -> list[Path]:
     )
     kind = "geometry_msgs/msg/PoseWithCovarianceStamped"
     pose = replay_bag.T[kind](
-        replay_bag.T["std_msgs/msg/Header"](replay_bag.T["builtin_interfaces/msg/Time"](1, 2), "us_image"),
+        replay_bag.T["std_msgs/msg/Header"](replay_bag.T["builtin_interfaces/msg/Time"](1, 2), "base_link"),
         replay_bag.T["geometry_msgs/msg/PoseWithCovariance"](place, np.eye(6).ravel()),
     )
     stored[kind] = replay_bag.STORE.serialize_cdr(pose, kind)
@@ -231,7 +231,7 @@ def _lines(folder: Path) -> list[Path]:
 
 def _read_bag(path: Path) -> None:
     with opened(path.parent) as bag:
-        topics = choose_topics(bag, {})
+        topics = choose_topics(bag, {}, None)
         read_links(bag, topics)
         for topic, _, message in bag.messages([topics.image]):
             assert topic == topics.image

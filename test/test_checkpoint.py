@@ -94,7 +94,7 @@ def test_weights_are_looked_at_before_there_is_a_volume(tmp_path, method):
     path = tmp_path / "nan.safetensors"
     save_weights(path, network, Description("correspondence", GRID, 0.34))
     with pytest.raises(WeightsError, match="NaN"):
-        declare_recipe(GivenParameters({}, {"method": method, "weights": str(path)}, "test"))
+        declare_recipe(GivenParameters({"method": method, "weights": str(path)}, "test"))
 
 
 def test_an_answer_that_is_not_finite_is_refused():

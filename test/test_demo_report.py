@@ -189,7 +189,7 @@ def test_no_bag(tmp_path):
 
 def test_a_folder_that_is_no_bag(tmp_path):
     (tmp_path / "metadata.yaml").write_text("nonsense: [")
-    with pytest.raises(InputError, match="is not a bag that can be read"):
+    with pytest.raises(InputError, match=r"metadata\.yaml: not a YAML file"):
         read_recording(tmp_path)
 
 

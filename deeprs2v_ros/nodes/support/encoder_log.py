@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+from deeprs2v_ros.arm.motion_check import SILENCE
 from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 from deeprs2v_ros.errors import InputError
 
 SECOND = 1_000_000_000
+PAUSE = 2.0 * SILENCE
+"""Seconds between the end of a log and its next beginning, where the arm is elsewhere: whoever checks starts anew."""
 
 
 class EncoderLog(EncoderSource):
@@ -26,8 +29,7 @@ class EncoderLog(EncoderSource):
         super().__init__()
         self._times, self._counts = _read(Path(path))
         self._loop = loop
-        self._pause = min(later - earlier for earlier, later in pairwise(self._times))
-        self.period = self._pause / 4.0
+        self.period = min(later - earlier for earlier, later in pairwise(self._times)) / 4.0
         self.restart()
 
     def restart(self) -> None:
@@ -47,7 +49,7 @@ class EncoderLog(EncoderSource):
             yield Sample(self._counts[self._next], stamp, stamp / SECOND, self._next == 0)
             self._next += 1
             if self._next == len(self._times) and self._loop:
-                self._next, self._origin = 0, stamp + round(self._pause * SECOND)
+                self._next, self._origin = 0, stamp + round(PAUSE * SECOND)
 
 
 def _read(path: Path) -> tuple[list[float], list[dict[str, float]]]:
