@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
 
 from deeprs2v_ros.arm.description import read_arm
-from deeprs2v_ros.nodes.support.conversions import joint_state, nanoseconds, stamp_message
+from deeprs2v_ros.nodes.topics.conversions import joint_state, nanoseconds, stamp_message
 from deeprs2v_ros.resources import resource
 
 SECOND = 1_000_000_000

@@ -44,8 +44,8 @@ from deeprs2v_ros.evaluation.machine import processor
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.imaging.volume import Volume, read_volume, write_volume
 from deeprs2v_ros.nodes.composed.composition import ros_arguments
-from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images, nominal_view
-from deeprs2v_ros.nodes.support.spinning import Spinner
+from deeprs2v_ros.nodes.running.spinning import Spinner
+from deeprs2v_ros.nodes.sources.scene import declare_cart, declare_images, nominal_view
 from deeprs2v_ros.simulation.anatomy import make_liver
 from deeprs2v_ros.simulation.breathing import Breathing
 from deeprs2v_ros.simulation.paths import HandHeldPath

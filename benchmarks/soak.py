@@ -46,9 +46,9 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.evaluation.machine import processor
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import nanoseconds
-from deeprs2v_ros.nodes.support.spinning import Spinner
+from deeprs2v_ros.nodes.running.spinning import Spinner
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds
 from deeprs2v_ros.registration.supervisor import State
 
 BAD_INPUT, INTERRUPTED = 2, 130

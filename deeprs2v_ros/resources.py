@@ -1,4 +1,4 @@
-"""Where the package's own files are: parameters, the arm's URDF, RViz layouts."""
+"""Where the package's own files are: parameters, the arm's URDF, RViz layouts; and where it keeps what it makes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def resource(relative: str) -> Path:
         if (folder / relative).is_file():
             return folder / relative
     raise InputError(f"{relative}: not among the files of this package, looked in {', '.join(map(str, _folders()))}")
+
+
+def home() -> Path:
+    """The folder for what the nodes make and nobody told them where to put: volumes, recordings."""
+    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "deeprs2v_ros"
 
 
 def _folders() -> Iterator[Path]:

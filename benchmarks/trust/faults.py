@@ -28,7 +28,7 @@ from tf2_msgs.msg import TFMessage
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.frames import BASE, VOLUME
 from deeprs2v_ros.geometry import Array, rigid
-from deeprs2v_ros.nodes.support.conversions import SECOND, nanoseconds, stamp_message, transform_messages
+from deeprs2v_ros.nodes.topics.conversions import SECOND, nanoseconds, stamp_message, transform_messages
 from trust.judging import Expectation
 
 HOUR = 3600.0

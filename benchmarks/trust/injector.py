@@ -12,8 +12,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import nanoseconds
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds
 from trust.faults import Fault, Going, Place, picture_of, same, with_picture
 
 GRAINS = 16

@@ -9,8 +9,8 @@ from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import METRES, nanoseconds, transform_from_pose
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import METRES, nanoseconds, transform_from_pose
 from deeprs2v_ros.registration.supervisor import State
 from trust.judging import Answer, Said
 from trust.truth import Truth

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from rclpy.node import Node
@@ -12,14 +11,14 @@ from std_srvs.srv import Trigger
 from deeprs2v_ros.arm.encoders import FAULTS, EncoderStream
 from deeprs2v_ros.arm.refusals import SampleError, Tally
 from deeprs2v_ros.arm.sources import Sample
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.clock import on_jump_back
-from deeprs2v_ros.nodes.support.conversions import joint_state, stamp_message
-from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics
-from deeprs2v_ros.nodes.support.encoder_sources import declare_encoders
-from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.parameters import declare_positive
-from deeprs2v_ros.nodes.support.running import run
+from deeprs2v_ros.nodes.running.clock import on_jump_back
+from deeprs2v_ros.nodes.running.diagnostics import ERROR, OK, WARN, Condition, Diagnostics
+from deeprs2v_ros.nodes.running.ending import leave
+from deeprs2v_ros.nodes.running.parameters import declare_positive
+from deeprs2v_ros.nodes.running.program import run
+from deeprs2v_ros.nodes.sources.encoders import declare_encoders
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import joint_state, stamp_message
 
 PERIOD_OF_WARNINGS = 2.0  # s
 
@@ -37,7 +36,7 @@ class ArmEncoders(Node):
         super().__init__("arm_encoders", **options)
         self._arm, self.source = declare_encoders(self)
         fault_after = declare_positive(self, "fault_after", 20, "Rejected samples in a row that latch a fault")
-        self._tally = Tally(FAULTS, fault_after)
+        self.tally = Tally(FAULTS, fault_after)
         self._trouble = ""
         self._reported = 0
         self._stream = EncoderStream(self._arm.encoders)
@@ -52,21 +51,6 @@ class ArmEncoders(Node):
         self.source.close()
         super().destroy_node()
 
-    @property
-    def rejected(self) -> Counter[str]:
-        """How many samples were rejected, by fault."""
-        return self._tally.rejected
-
-    @property
-    def published(self) -> int:
-        """How many samples were used."""
-        return self._tally.published
-
-    @property
-    def fault(self) -> str:
-        """What is wrong, once too many were rejected in a row; empty otherwise."""
-        return self._tally.fault
-
     def _reset(self) -> None:
         self._stream.reset()
         self.source.restart()
@@ -76,7 +60,7 @@ class ArmEncoders(Node):
 
     def _tick(self) -> None:
         for sample in self.source.due(self._now):
-            if not self.fault:
+            if not self.tally.fault:
                 self._publish(sample)
         if self.source.trouble:
             self.get_logger().warning(self.source.trouble, throttle_duration_sec=PERIOD_OF_WARNINGS)
@@ -92,32 +76,32 @@ class ArmEncoders(Node):
             return
         for stamp, joints in good:
             self._publisher.publish(joint_state(joints, self._arm.chain, stamp_message(stamp)))
-        self._tally.accept(len(good))
+        self.tally.accept(len(good))
 
     def _reject(self, error: SampleError) -> None:
-        self._tally.refuse(error)
-        text = f"sample rejected ({self.rejected.total()} so far): {error}"
+        self.tally.refuse(error)
+        text = f"sample rejected ({self.tally.rejected.total()} so far): {error}"
         self.get_logger().warning(text, throttle_duration_sec=PERIOD_OF_WARNINGS)
-        if self.fault:
-            self.get_logger().error(self.fault)
+        if self.tally.fault:
+            self.get_logger().error(self.tally.fault)
 
     def _clear_fault(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = bool(self.fault)
-        response.message = f"cleared: {self.fault}" if self.fault else "there is no fault to clear"
-        if self.fault:
+        response.success = bool(self.tally.fault)
+        response.message = f"cleared: {self.tally.fault}" if self.tally.fault else "there is no fault to clear"
+        if self.tally.fault:
             self.get_logger().info(response.message)
-            self._tally.clear()
+            self.tally.clear()
             self._stream.reset()
         return response
 
     def _condition(self) -> Condition:
         """ERROR for a latched fault, WARN while there is trouble or if a sample was refused since the last report."""
-        faults = self.rejected.copy()
+        faults = self.tally.rejected.copy()
         faults.update(self.source.faults)
         new, self._reported = faults.total() - self._reported, faults.total()
-        values = {"published": self.published, **faults}
-        if self.fault:
-            return Condition(ERROR, self.fault, values)
+        values = {"published": self.tally.published, **faults}
+        if self.tally.fault:
+            return Condition(ERROR, self.tally.fault, values)
         if self.source.trouble or new:
             return Condition(WARN, self.source.trouble or f"{new} new faults", values)
         return Condition(OK, "all samples published", values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -18,22 +17,22 @@ from deeprs2v_ros.arm.refusals import SampleError, Tally
 from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.arm.urdf import with_origins
 from deeprs2v_ros.frames import BASE, IMAGE
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.clock import on_jump_back
-from deeprs2v_ros.nodes.support.conversions import (
+from deeprs2v_ros.nodes.running.clock import on_jump_back
+from deeprs2v_ros.nodes.running.diagnostics import ERROR, OK, WARN, Condition, Diagnostics, Inflow
+from deeprs2v_ros.nodes.running.ending import leave
+from deeprs2v_ros.nodes.running.pace import Pace
+from deeprs2v_ros.nodes.running.parameters import declare, declare_positive
+from deeprs2v_ros.nodes.running.program import run
+from deeprs2v_ros.nodes.sources.scene import declare_arm, declare_images
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import (
     joints_from_message,
     nanoseconds,
     stamp_message,
     transform_messages,
     uncertain_pose_message,
 )
-from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics, Inflow
-from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.pace import Pace
-from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
-from deeprs2v_ros.nodes.support.running import run
-from deeprs2v_ros.nodes.support.scene import declare_arm, declare_images
-from deeprs2v_ros.nodes.support.transforms import Broadcaster
+from deeprs2v_ros.nodes.topics.transforms import Broadcaster
 from deeprs2v_ros.parameters.cart import FASTEST, declare_pose_rate
 
 PERIOD_OF_WARNINGS = 2.0  # s
@@ -62,7 +61,7 @@ class ArmKinematics(Node):
         )
         self._pose_pace = Pace(declare_pose_rate(partial(declare, self)))
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
-        self._check, self._tally = JointCheck(arm.encoders), Tally(FAULTS, FAULT_AFTER)
+        self._check, self.tally = JointCheck(arm.encoders), Tally(FAULTS, FAULT_AFTER)
         self._uncertain.pose(arm.rest)  # compiles what is compiled
         self._fixed = StaticTransformBroadcaster(self)
         self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
@@ -75,21 +74,6 @@ class ArmKinematics(Node):
         self._diagnostics = Diagnostics(self, self._condition)
         self._jump = on_jump_back(self, self._on_jump)
         self._subscription = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINTS)
-
-    @property
-    def rejected(self) -> Counter[str]:
-        """How many joint states were rejected, by fault."""
-        return self._tally.rejected
-
-    @property
-    def published(self) -> int:
-        """How many joint states were used."""
-        return self._tally.published
-
-    @property
-    def fault(self) -> str:
-        """What is wrong, once too many were rejected in a row; empty otherwise."""
-        return self._tally.fault
 
     def _on_joints(self, message: JointState) -> None:
         now = self.get_clock().now().nanoseconds
@@ -115,23 +99,23 @@ class ArmKinematics(Node):
             self._pose.publish(uncertain_pose_message(*self._uncertain.pose(sample.values), BASE, stamp))
 
     def _accept(self, samples: int) -> None:
-        if samples and self.fault:
-            self.get_logger().info(f"over: {self.fault}")
-            self._tally.clear()
-        self._tally.accept(samples)
+        if samples and self.tally.fault:
+            self.get_logger().info(f"over: {self.tally.fault}")
+            self.tally.clear()
+        self.tally.accept(samples)
 
     def _refuse(self, error: SampleError) -> None:
-        known = bool(self.fault)
-        self._tally.refuse(error)
-        text = f"joint state refused ({self.rejected.total()} so far): {error}"
+        known = bool(self.tally.fault)
+        self.tally.refuse(error)
+        text = f"joint state refused ({self.tally.rejected.total()} so far): {error}"
         self.get_logger().warning(text, throttle_duration_sec=PERIOD_OF_WARNINGS)
-        if self.fault and not known:
-            self.get_logger().error(self.fault)
+        if self.tally.fault and not known:
+            self.get_logger().error(self.tally.fault)
 
     def _condition(self) -> Condition:
-        values = {**self._inflow.values("joint states"), **self.rejected}
-        if self.fault:
-            return Condition(ERROR, self.fault, values)
+        values = {**self._inflow.values("joint states"), **self.tally.rejected}
+        if self.tally.fault:
+            return Condition(ERROR, self.tally.fault, values)
         silence = self._inflow.silence()
         if silence is None or silence > SILENT:
             return Condition(WARN, "no joint states that can be used", values)

@@ -10,13 +10,12 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.diagnostics import PERIOD
-from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.parameters import declare
-from deeprs2v_ros.nodes.support.running import run
-
-NODES = ["arm_encoders", "arm_kinematics", "registration", "target_monitor", "ultrasound_source", "volume_server"]
+from deeprs2v_ros.nodes.running.diagnostics import PERIOD
+from deeprs2v_ros.nodes.running.ending import leave
+from deeprs2v_ros.nodes.running.parameters import declare
+from deeprs2v_ros.nodes.running.program import run
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.parameters.names import NAMES
 
 SILENT = 3.0
 """Seconds after which a node that says nothing of itself any more counts as dead: they do so every second."""
@@ -35,7 +34,9 @@ class Health(Node):
     def __init__(self, **options: Any) -> None:
         """Raise InputError if nobody has to live; ``options`` are those of rclpy's Node."""
         super().__init__("health", **options)
-        self._expected: list[str] = declare(self, "nodes", NODES, "Names of the nodes that have to live")
+        self._expected: list[str] = declare(
+            self, "nodes", sorted({*NAMES} - {"health"}), "Names of the nodes that have to live"
+        )
         if not self._expected:
             raise InputError("parameter nodes: is empty")
         self._heard: dict[str, tuple[DiagnosticStatus, float]] = {}

@@ -17,22 +17,22 @@ from std_srvs.srv import Trigger
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.imaging.mask import read_mask
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.clock import on_jump_back
-from deeprs2v_ros.nodes.support.conversions import image_from_message, nanoseconds
-from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics
-from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.live_images import LiveImages
-from deeprs2v_ros.nodes.support.mailbox import Mailbox
-from deeprs2v_ros.nodes.support.managed import ManagedNode
-from deeprs2v_ros.nodes.support.parameters import declare
-from deeprs2v_ros.nodes.support.results import Results
-from deeprs2v_ros.nodes.support.running import run
-from deeprs2v_ros.nodes.support.scene import declare_images
-from deeprs2v_ros.nodes.support.tracked_plane import TrackedPlane
+from deeprs2v_ros.nodes.running.clock import on_jump_back
+from deeprs2v_ros.nodes.running.diagnostics import ERROR, OK, WARN, Condition, Diagnostics
+from deeprs2v_ros.nodes.running.ending import leave
+from deeprs2v_ros.nodes.running.mailbox import Mailbox
+from deeprs2v_ros.nodes.running.managed import ManagedNode
+from deeprs2v_ros.nodes.running.parameters import declare
+from deeprs2v_ros.nodes.running.program import run
+from deeprs2v_ros.nodes.sources.scene import declare_images
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import image_from_message, nanoseconds
+from deeprs2v_ros.nodes.topics.live_images import LiveImages
+from deeprs2v_ros.nodes.topics.results import Results
+from deeprs2v_ros.nodes.topics.tracked_plane import TrackedPlane
 from deeprs2v_ros.parameters import guidance as parameters
-from deeprs2v_ros.registration.arrivals import Refusal
-from deeprs2v_ros.registration.guidance import Arrival, Clock, Guidance, Outcome
+from deeprs2v_ros.registration.arrivals import Arrival, Refusal
+from deeprs2v_ros.registration.guidance import Clock, Guidance, Outcome
 from deeprs2v_ros.registration.supervisor import State
 
 WATCH_PERIOD = 0.05  # s: how soon it is noticed that images have stopped

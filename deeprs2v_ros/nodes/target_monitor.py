@@ -18,15 +18,15 @@ from visualization_msgs.msg import MarkerArray
 from deeprs2v_ros.frames import BASE, TUMOR, TUMOR_PREDICTED
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.clock import on_jump_back
-from deeprs2v_ros.nodes.support.conversions import METRES, nanoseconds, point_message, transform_from_message
-from deeprs2v_ros.nodes.support.diagnostics import OK, WARN, Condition, Diagnostics, Inflow
-from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.markers import tumour_now
-from deeprs2v_ros.nodes.support.parameters import declare, declare_positive
-from deeprs2v_ros.nodes.support.running import run
-from deeprs2v_ros.nodes.support.transforms import transforms_of
+from deeprs2v_ros.nodes.running.clock import on_jump_back
+from deeprs2v_ros.nodes.running.diagnostics import OK, WARN, Condition, Diagnostics, Inflow
+from deeprs2v_ros.nodes.running.ending import leave
+from deeprs2v_ros.nodes.running.parameters import declare, declare_positive
+from deeprs2v_ros.nodes.running.program import run
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import METRES, nanoseconds, point_message, transform_from_message
+from deeprs2v_ros.nodes.topics.markers import tumour_now
+from deeprs2v_ros.nodes.topics.transforms import transforms_of
 from deeprs2v_ros.parameters.guidance import declare_image_time_offset
 
 RATE = 50.0

@@ -12,21 +12,21 @@ from sensor_msgs.msg import Image
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import BASE, IMAGE, VOLUME
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import (
+from deeprs2v_ros.nodes.running.diagnostics import ERROR, OK, WARN, Condition, Diagnostics, Inflow
+from deeprs2v_ros.nodes.running.ending import leave
+from deeprs2v_ros.nodes.running.parameters import declare, declare_choice, declare_path
+from deeprs2v_ros.nodes.running.program import run
+from deeprs2v_ros.nodes.sources.images import Frame, ImageSource, SceneSource, SequenceSource, VideoSource
+from deeprs2v_ros.nodes.sources.scene import declare_cart, declare_images
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import (
     SECOND,
     image_message,
     point_message,
     stamp_message,
     transform_messages,
 )
-from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, WARN, Condition, Diagnostics, Inflow
-from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.image_sources import Frame, ImageSource, SceneSource, SequenceSource, VideoSource
-from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path
-from deeprs2v_ros.nodes.support.running import run
-from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
-from deeprs2v_ros.nodes.support.transforms import Broadcaster
+from deeprs2v_ros.nodes.topics.transforms import Broadcaster
 
 LONGEST_WAIT = 0.05  # s: how soon a clock that jumps or a node that ends is noticed
 SILENT = 1.0  # s without an image that are too long
@@ -39,8 +39,7 @@ class UltrasoundSource(Node):
     Images are made ahead of their time in a thread and published when it has come; those that cannot be ready in time
     are left out.
 
-    ``published`` counts the images, ``last_stamp`` (ns) is that of the last one, None before there was any; ``trouble``
-    says why there are none at present, and is empty otherwise.
+    ``inflow`` counts the images; ``trouble`` says why there are none at present, and is empty otherwise.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -49,14 +48,12 @@ class UltrasoundSource(Node):
         # First of all: rclpy destroys a node as well that could not be made.
         self._stopping = Event()
         self._thread = Thread(target=self._work, name="ultrasound_source", daemon=True)
-        self.published, self.trouble = 0, ""
-        self.last_stamp: int | None = None
+        self.inflow, self.trouble = Inflow(), ""
         self._images = declare_images(self)
         self._source = self._declare_source()
         self._publisher = self.create_publisher(Image, "us/image", qos.IMAGES)
         self._truth = self.create_publisher(PointStamped, "simulation/target", qos.STATUS)
         self._broadcaster = Broadcaster(self)
-        self._inflow = Inflow()
         self._diagnostics = Diagnostics(self, self._condition)
         self._thread.start()
 
@@ -100,10 +97,10 @@ class UltrasoundSource(Node):
         return ""
 
     def _condition(self) -> Condition:
-        values = self._inflow.values("images")
+        values = self.inflow.values("images")
         if self.trouble:
             return Condition(ERROR, self.trouble, values)
-        silence = self._inflow.silence()
+        silence = self.inflow.silence()
         if silence is None or silence > SILENT:
             return Condition(WARN, "no images", values)
         return Condition(OK, f"images from {self._source}", values)
@@ -138,8 +135,7 @@ class UltrasoundSource(Node):
             place = LinkTransform(VOLUME, IMAGE, frame.volume_from_image)
             self._broadcaster.sendTransform(transform_messages([place], stamp))
         self._publisher.publish(image_message(frame.image, "mono8", IMAGE, stamp))
-        self.published, self.last_stamp = self.published + 1, frame.stamp
-        self._inflow.count()
+        self.inflow.count()
         if frame.target_in_base is not None:
             self._truth.publish(point_message(frame.target_in_base, BASE, stamp))
 

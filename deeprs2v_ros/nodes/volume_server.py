@@ -28,20 +28,21 @@ from deeprs2v_ros.frames import BASE, CORRECTED, MRI, PREDICTED, TUMOR, TUMOR_PR
 from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import METRES, image_message, transform_from_numbers, transform_messages
-from deeprs2v_ros.nodes.support.diagnostics import OK, WARN, Condition, Diagnostics
-from deeprs2v_ros.nodes.support.ending import leave
-from deeprs2v_ros.nodes.support.managed import ManagedNode
-from deeprs2v_ros.nodes.support.markers import at_acquisition, nothing
-from deeprs2v_ros.nodes.support.overlay import three_slices
-from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_numbers, declare_positive
-from deeprs2v_ros.nodes.support.running import run
-from deeprs2v_ros.nodes.support.scene import declare_cart, declare_images
-from deeprs2v_ros.nodes.support.volume_sources import acquire, default_folder, make_from_sequence, output_path
+from deeprs2v_ros.nodes.running.diagnostics import OK, WARN, Condition, Diagnostics
+from deeprs2v_ros.nodes.running.ending import leave
+from deeprs2v_ros.nodes.running.managed import ManagedNode
+from deeprs2v_ros.nodes.running.parameters import declare, declare_choice, declare_numbers, declare_positive
+from deeprs2v_ros.nodes.running.program import run
+from deeprs2v_ros.nodes.sources.scene import declare_cart, declare_images
+from deeprs2v_ros.nodes.sources.volumes import acquire, make_from_sequence, output_path
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import METRES, image_message, transform_from_numbers, transform_messages
+from deeprs2v_ros.nodes.topics.markers import at_acquisition, nothing
+from deeprs2v_ros.nodes.topics.overlay import three_slices
 from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
 from deeprs2v_ros.parameters.declaring import check_numbers
 from deeprs2v_ros.replay.volume_place import volume_place
+from deeprs2v_ros.resources import home
 from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
@@ -294,7 +295,7 @@ def _folders(given: str, volume: str) -> list[Path]:
     """Where other volumes may come from: what is ``given``, or the folder of the first one and the usual one."""
     if given:
         return [_resolved(folder) for folder in given.split(os.pathsep)]
-    return [_resolved(volume).parent] * bool(volume) + [default_folder().resolve()]
+    return [_resolved(volume).parent] * bool(volume) + [home().resolve()]
 
 
 def _place(values: dict[str, Any], name: str) -> Array:

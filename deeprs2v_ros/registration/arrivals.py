@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -35,6 +36,22 @@ class Refusal(str, Enum):
     FROZEN = "FROZEN"
     IMAGE_STALE = "IMAGE_STALE"
     EXPIRED = "EXPIRED"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image that has arrived: its ``stamp``, the time that it has ``shown``, when it was ``received``, all in ns.
+
+    ``refusal`` says why it is not to be looked at, ``epoch`` which volume and which run of the clock it belongs to.
+    What changes without an image is said as if one had arrived at that moment, with ``of_image`` false.
+    """
+
+    stamp: int
+    shown: int
+    received: int
+    epoch: int
+    refusal: Refusal = Refusal.NONE
+    of_image: bool = True
 
 
 class StampCheck:

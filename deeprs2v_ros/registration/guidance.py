@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, is_covariance, rounded
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
-from deeprs2v_ros.registration.arrivals import Freeze, FreezeCheck, Refusal, StampCheck
+from deeprs2v_ros.registration.arrivals import Arrival, Freeze, FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.registration.preparation import Preparation, Ready, Recipe
 from deeprs2v_ros.registration.settings import check_between
@@ -65,22 +65,6 @@ class GuidanceSettings:
         for name, most in (("frozen_distance", 1e6), ("check_period", 3600.0)):
             if not 0.0 <= getattr(self, name) <= most:
                 raise InputError(f"{name}: must be between 0 and {most:g}, but is {getattr(self, name):g}")
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """An image that has arrived: its ``stamp``, the time that it has ``shown``, when it was ``received``, all in ns.
-
-    ``refusal`` says why it is not to be looked at, ``epoch`` which volume and which run of the clock it belongs to.
-    What changes without an image is said as if one had arrived at that moment, with ``of_image`` false.
-    """
-
-    stamp: int
-    shown: int
-    received: int
-    epoch: int
-    refusal: Refusal = Refusal.NONE
-    of_image: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.registration.arrivals import Refusal
-from deeprs2v_ros.registration.guidance import CONTRADICTED, Arrival, Clock, GuidanceSettings, Outcome
+from deeprs2v_ros.registration.arrivals import Arrival, Refusal
+from deeprs2v_ros.registration.guidance import CONTRADICTED, Clock, GuidanceSettings, Outcome
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.registration.preparation import prepare
 from deeprs2v_ros.registration.supervisor import State, Verdict

@@ -18,8 +18,8 @@ from deeprs2v_ros.geometry import inverse
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.registration import RegistrationNode
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import (
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import (
     image_message,
     nanoseconds,
     stamp_message,
@@ -98,6 +98,10 @@ class Bench:
         place = LinkTransform(VOLUME, IMAGE, pose)
         self._broadcaster.sendTransform(transform_messages([place], stamp_message(stamp)))
 
+    def answers(self, count):
+        """What was said of images after the first ``count`` statuses; those between may tell that the state changed."""
+        return [each for each in self.statuses[count:] if not each.without_image]
+
     def show(self, stamp=None, pose=POSE, picture=None):
         """One image with its pose; returns its status."""
         stamp = self.now() if stamp is None else stamp
@@ -106,8 +110,7 @@ class Bench:
         self._image.publish(self.message(stamp, self.picture(pose) if picture is None else picture))
 
         def answers():
-            said = [each for each in self.statuses[count:] if not each.without_image]
-            return [each for each in said if nanoseconds(each.header.stamp) == stamp]
+            return [each for each in self.answers(count) if nanoseconds(each.header.stamp) == stamp]
 
         self.until(answers)
         status = answers()[0]

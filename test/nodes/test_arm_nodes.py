@@ -19,8 +19,8 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import (
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import (
     covariance_from_pose,
     joint_state,
     nanoseconds,
@@ -144,7 +144,7 @@ class Driver:
 
     def settle(self):
         """Wait until all of them were used or refused."""
-        self._spin(lambda: self._kinematics.published + self._kinematics.rejected.total() == self._sent)
+        self._spin(lambda: self._kinematics.tally.published + self._kinematics.tally.rejected.total() == self._sent)
 
 
 @pytest.fixture
@@ -206,8 +206,8 @@ def test_refused_joint_states_never_reach_tf_and_never_end_it(driver, kinematics
     changes, fault = REFUSED[case]
     bad, good = driver.send(**changes), driver.send(3)
     driver.settle()
-    assert +kinematics.rejected == {fault: 1}
-    assert kinematics.published == 13
+    assert +kinematics.tally.rejected == {fault: 1}
+    assert kinematics.tally.published == 13
     spin_until(lambda: buffer.can_transform("base_link", "us_image", Time(nanoseconds=good)), kinematics, hand)
     latest = buffer.get_latest_common_time("base_link", "us_image").nanoseconds
     assert latest == good
@@ -220,23 +220,25 @@ def test_refused_joint_states_never_reach_tf_and_never_end_it(driver, kinematics
 def test_refused_joint_states_in_a_row_are_a_fault_that_good_ones_end(driver, kinematics):
     driver.send(19, j3=1.5)
     driver.settle()
-    assert kinematics.fault == ""
+    assert kinematics.tally.fault == ""
     driver.send(j3=1.5)
     driver.settle()
-    assert kinematics.fault.startswith("FAULT: 20 samples rejected in a row, the last one: j3: 85.9 deg is outside")
-    assert kinematics.published == 10
+    assert kinematics.tally.fault.startswith(
+        "FAULT: 20 samples rejected in a row, the last one: j3: 85.9 deg is outside"
+    )
+    assert kinematics.tally.published == 10
     driver.send(3)
     driver.settle()
-    assert kinematics.fault == ""
-    assert kinematics.published == 13
+    assert kinematics.tally.fault == ""
+    assert kinematics.tally.published == 13
 
 
 def test_lost_counts_of_a_foreign_driver_stay_a_fault(driver, kinematics):
     driver.send(10)
     driver.send(29, j1=ARM.rest["j1"] + 0.2)
     driver.settle()
-    assert kinematics.published == 20
-    assert "j1: jumped, and stays 0.2 (rad or mm) away: counts were lost" in kinematics.fault
+    assert kinematics.tally.published == 20
+    assert "j1: jumped, and stays 0.2 (rad or mm) away: counts were lost" in kinematics.tally.fault
 
 
 def test_wild_first_joint_state_is_never_shown(hand, kinematics, buffer, poses, spin_until):
@@ -244,7 +246,7 @@ def test_wild_first_joint_state_is_never_shown(hand, kinematics, buffer, poses, 
     wild = driver.send(j1=1.2)
     good = driver.send(12)
     spin_until(lambda: buffer.can_transform("base_link", "us_image", Time(nanoseconds=good)), kinematics, hand)
-    assert +kinematics.rejected == {"speed": 1}
+    assert +kinematics.tally.rejected == {"speed": 1}
     assert not buffer.can_transform("base_link", "us_image", Time(nanoseconds=wild))
     assert all(stamp > wild for stamp in poses)
 
@@ -288,7 +290,7 @@ def test_log_starts_again_at_its_end(ros, keep, hand, listen, spin_until, tmp_pa
     spin_until(lambda: len(listen) >= 8, node, hand)
     stamps = [nanoseconds(message.header.stamp) for message in listen]
     assert stamps == sorted(set(stamps))
-    assert node.rejected.total() == 0
+    assert node.tally.rejected.total() == 0
 
 
 def test_implausible_samples_are_counted_and_not_published(ros, keep, hand, listen, spin_until, tmp_path):
@@ -297,7 +299,7 @@ def test_implausible_samples_are_counted_and_not_published(ros, keep, hand, list
     rows = [(0.02 * k, counts) for k, counts in enumerate([*map(moved, range(3)), *bad, moved(6)])]
     node = encoders(ros, keep, write_log(tmp_path / "counts.csv", rows))
     spin_until(lambda: len(listen) == 4, node, hand)
-    assert +node.rejected == {"speed": 1, "count": 1, "nan": 1}
+    assert +node.tally.rejected == {"speed": 1, "count": 1, "nan": 1}
     found = [dict(zip(message.name, message.position, strict=True)) for message in listen]
     good = [ARM.encoders.joints(moved(k))["j1"] for k in (0, 1, 2, 6)]
     assert [each["j1"] for each in found] == pytest.approx(good)
@@ -308,7 +310,7 @@ def test_one_bad_first_count_is_neither_published_nor_a_fault(ros, keep, hand, l
     rows = [(0.002 * k, moved(0) if k else wild) for k in range(60)]
     node = encoders(ros, keep, write_log(tmp_path / "counts.csv", rows))
     spin_until(lambda: len(listen) == 59, node, hand)
-    assert (node.published, node.fault, +node.rejected) == (59, "", {"speed": 1})
+    assert (node.tally.published, node.tally.fault, +node.tally.rejected) == (59, "", {"speed": 1})
     found = [message.position[message.name.index("j1")] for message in listen]
     assert found == pytest.approx([ARM.encoders.joints(moved(0))["j1"]] * 59)
 
@@ -318,10 +320,10 @@ def test_lost_counts_latch_a_fault(ros, keep, hand, listen, spin_until, tmp_path
     slipped = moved(0) | {"j1": moved(0)["j1"] + 137}
     rows = [(0.01 * k, moved(0) if k < 30 else slipped) for k in range(60)]
     node = encoders(ros, keep, write_log(tmp_path / "counts.csv", rows))
-    spin_until(lambda: node.fault, node, hand)
+    spin_until(lambda: node.tally.fault, node, hand)
     spin_until(lambda: len(listen) == 30, node, hand)
-    assert node.published == 30
-    assert "counts were lost" in node.fault
+    assert node.tally.published == 30
+    assert "counts were lost" in node.tally.fault
 
 
 @pytest.fixture
@@ -344,7 +346,7 @@ def test_several_rejected_in_a_row_latch_a_fault(ros, keep, hand, listen, spin_u
     node = encoders(ros, keep, write_log(tmp_path / "counts.csv", rows), fault_after=5)
     answer = call(node, "arm_encoders/clear_fault")
     assert (answer.success, answer.message) == (False, "there is no fault to clear")
-    spin_until(lambda: node.rejected.total() == 5, node, hand)
+    spin_until(lambda: node.tally.rejected.total() == 5, node, hand)
     end = node.get_clock().now().nanoseconds + 250_000_000  # the log ends before that
     spin_until(lambda: node.get_clock().now().nanoseconds > end, node, hand)
     assert len(listen) == 4  # the good ones that came later stay unpublished
@@ -355,7 +357,7 @@ def test_a_fault_that_was_cleared_is_over(ros, keep, hand, listen, spin_until, c
     rows = [(0.01 * k, broken if 4 <= k < 10 else moved(0)) for k in range(20)]
     path = write_log(tmp_path / "counts.csv", rows)
     node = encoders(ros, keep, path, fault_after=5, **{"log.loop": True})
-    spin_until(lambda: node.fault, node, hand)
+    spin_until(lambda: node.tally.fault, node, hand)
     spin_until(lambda: len(listen) == 4, node, hand)
     answer = call(node, "arm_encoders/clear_fault")
     assert answer.success
@@ -366,7 +368,7 @@ def test_a_fault_that_was_cleared_is_over(ros, keep, hand, listen, spin_until, c
 def test_joint_that_the_log_lacks_is_a_rejected_sample(ros, keep, hand, spin_until, tmp_path):
     path = write_log(tmp_path / "counts.csv", [(0.01 * k, moved(0)) for k in range(3)], ARM.chain.joint_names[1:])
     node = encoders(ros, keep, path)
-    spin_until(lambda: node.rejected.total() == 3, node, hand)
+    spin_until(lambda: node.tally.rejected.total() == 3, node, hand)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,9 @@ from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.nodes.composed import composition
 from deeprs2v_ros.nodes.composed.composition import Composition
-from deeprs2v_ros.nodes.support import qos, spinning
-from deeprs2v_ros.nodes.support.conversions import joints_from_message, nanoseconds, transform_from_message
+from deeprs2v_ros.nodes.running import spinning
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import joints_from_message, nanoseconds, transform_from_message
 from deeprs2v_ros.resources import resource
 
 ARM = read_arm(resource("config/arm/liver.yaml"))

@@ -13,7 +13,7 @@ from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import about, apply, from_motion, inverse, rigid, to_motion, turned_covariance
-from deeprs2v_ros.nodes.support import conversions as c
+from deeprs2v_ros.nodes.topics import conversions as c
 from deeprs2v_ros.resources import resource
 
 POSE = rigid(Rotation.from_euler("xyz", [20, -50, 130], degrees=True).as_matrix(), (120.0, -45.0, 800.0))

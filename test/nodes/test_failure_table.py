@@ -20,8 +20,8 @@ from deeprs2v_ros.geometry import apply, inverse, rigid
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.msg import RegistrationStatus as Status
 from deeprs2v_ros.nodes.registration import RegistrationNode
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import image_message, nanoseconds, stamp_message
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import image_message, nanoseconds, stamp_message
 
 SECOND = 1_000_000_000
 SHOWN = (Status.TRACKING, Status.HOLDING)
@@ -80,7 +80,7 @@ def test_refused_images_keep_coming_and_keep_nothing_alive(bench, kind):
     def fault():
         count = len(bench.statuses)
         bench.send_image(stamp())
-        bench.until(lambda: len(bench.statuses) > count)
+        bench.until(lambda: bench.answers(count))
 
     ends(bench, fault)
     recovers(bench)
@@ -119,8 +119,8 @@ def test_images_that_cannot_be_used_keep_nothing_alive(bench, kind):
         bench.send_pose(stamp)
         message.header.stamp = stamp_message(stamp)
         bench.publish(message)
-        bench.until(lambda: len(bench.statuses) > count)
-        assert bench.statuses[-1].reason in ("UNREADABLE", "WRONG_SIZE", "EXPIRED")
+        bench.until(lambda: bench.answers(count))
+        assert bench.answers(count)[0].reason in ("UNREADABLE", "WRONG_SIZE", "EXPIRED")
 
     ends(bench, fault)
     recovers(bench)
@@ -134,8 +134,8 @@ def test_images_that_change_encoding_are_registered_as_before(bench):
         pixels = picture if encoding == "mono8" else np.repeat(picture[..., None], 3, axis=2)
         bench.send_pose(stamp)
         bench.publish(image_message(pixels, encoding, "us_image", stamp_message(stamp)))
-        bench.until(lambda count=count: len(bench.statuses) > count)
-        assert bench.statuses[count].accepted, encoding
+        bench.until(lambda count=count: bench.answers(count))
+        assert bench.answers(count)[0].accepted, encoding
     never_wrong(bench)
 
 
@@ -195,7 +195,7 @@ def test_transforms_stop(bench):
     def fault():
         count = len(bench.statuses)
         bench.send_image(bench.now())
-        bench.until(lambda: len(bench.statuses) > count)
+        bench.until(lambda: bench.answers(count))
 
     ends(bench, fault)
     recovers(bench)

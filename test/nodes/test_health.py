@@ -6,8 +6,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from deeprs2v_ros.nodes import health
 from deeprs2v_ros.nodes.health import Health
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.diagnostics import ERROR, OK, Condition, Diagnostics, Inflow
+from deeprs2v_ros.nodes.running.diagnostics import ERROR, OK, Condition, Diagnostics, Inflow
+from deeprs2v_ros.nodes.topics import qos
 
 
 class Cart:

@@ -12,8 +12,8 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, inverse
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.registration import RegistrationNode
-from deeprs2v_ros.nodes.support.conversions import nanoseconds, transform_from_pose
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds, transform_from_pose
 
 SECOND = 1_000_000_000
 LATE = SECOND // 4

@@ -21,7 +21,7 @@ from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.composed.cart import NODES as CART
-from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.replay.topics import Topics, choose_topics
 from deeprs2v_ros.resources import resource
 

@@ -6,10 +6,10 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import image_message, stamp_message
-from deeprs2v_ros.nodes.support.live_images import LiveImages
-from deeprs2v_ros.nodes.support.spinning import EventsExecutor
+from deeprs2v_ros.nodes.running.spinning import EventsExecutor
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import image_message, stamp_message
+from deeprs2v_ros.nodes.topics.live_images import LiveImages
 
 
 @pytest.fixture(params=[SingleThreadedExecutor, *filter(None, [EventsExecutor])])

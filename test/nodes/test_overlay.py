@@ -7,7 +7,7 @@ from phantoms import IMAGE_FROM_PIXEL, SHAPE, cut_frame, fan
 
 from deeprs2v_ros.geometry import apply
 from deeprs2v_ros.imaging.slicing import Lattice, take_slice
-from deeprs2v_ros.nodes.support import overlay
+from deeprs2v_ros.nodes.topics import overlay
 from deeprs2v_ros.registration.pyramid import sample_volume
 
 PIXEL = (0.5, 0.5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deeprs2v_ros.nodes.support.pace import Pace
+from deeprs2v_ros.nodes.running.pace import Pace
 
 MS = 1_000_000
 

@@ -7,7 +7,7 @@ import rclpy
 from bench import overrides
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support import parameters as p
+from deeprs2v_ros.nodes.running import parameters as p
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, inverse
 from deeprs2v_ros.msg import RegistrationStatus as Status
 from deeprs2v_ros.nodes.registration import RegistrationNode
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import nanoseconds, stamp_message, transform_from_pose
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds, stamp_message, transform_from_pose
 
 SECOND = 1_000_000_000
 

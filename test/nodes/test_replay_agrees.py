@@ -13,7 +13,7 @@ from tf2_ros import BufferCore, TransformException
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import rigid, rounded
-from deeprs2v_ros.nodes.support.conversions import (
+from deeprs2v_ros.nodes.topics.conversions import (
     covariance_from_pose,
     image_from_message,
     pose_message,

@@ -14,8 +14,8 @@ from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.arm.line_protocol import LineFormat
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import nanoseconds
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds
 from deeprs2v_ros.resources import resource
 from deeprs2v_ros.simulation.encoder_board import BadLine, EncoderBoard, PseudoPort
 
@@ -80,8 +80,8 @@ class Cart:
         """Wait until every sample that the board took is accounted for, the last one being sound."""
 
         def accounted():
-            lost = self.node.source.faults["gap"] + self.node.rejected.total() + self.withheld()
-            return self.node.published + lost
+            lost = self.node.source.faults["gap"] + self.node.tally.rejected.total() + self.withheld()
+            return self.node.tally.published + lost
 
         self.until(lambda: accounted() >= self.board.taken)
         assert accounted() == self.board.taken
@@ -109,7 +109,7 @@ class Cart:
 
     def published(self):
         """Numbers of the samples published, each found to be what was sent, and the errors of their stamps in s."""
-        self.until(lambda: len(self.states) == self.node.published)
+        self.until(lambda: len(self.states) == self.node.tally.published)
         numbers, errors = [], []
         for state in self.states:
             position = dict(zip(state.name, state.position, strict=True))
@@ -143,7 +143,7 @@ def test_what_is_published_was_sent_and_every_fault_is_counted(make):
     cart.run(3, j1=REST["j1"] + 300)  # too fast
     cart.run(10)
     cart.settle()
-    rejected, withheld = cart.node.rejected, cart.withheld()
+    rejected, withheld = cart.node.tally.rejected, cart.withheld()
     for kind, count in {"nan": 5, "limits": 4, "speed": 3}.items():
         assert count - (withheld - before) <= rejected[kind] <= count
     numbers, errors = cart.published()
@@ -178,7 +178,7 @@ def test_stall_is_said_and_counted(make):
     cart.settle()
     numbers = cart.published()[0]
     assert len(numbers) + cart.withheld() == 100
-    assert cart.node.rejected.total() == 0
+    assert cart.node.tally.rejected.total() == 0
     assert "no sound line" in cart.until_report(DiagnosticStatus.WARN, published=len(numbers))
 
 

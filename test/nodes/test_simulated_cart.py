@@ -12,9 +12,9 @@ from deeprs2v_ros.msg import RegistrationStatus as Status
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
 from deeprs2v_ros.nodes.registration import RegistrationNode
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import nanoseconds
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds
 from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
 from deeprs2v_ros.nodes.volume_server import VolumeServer
 from deeprs2v_ros.resources import resource

@@ -10,9 +10,9 @@ from visualization_msgs.msg import MarkerArray
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.geometry import rigid
 from deeprs2v_ros.msg import RegistrationStatus as Status
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import nanoseconds, stamp_message, transform_messages
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds, stamp_message, transform_messages
 
 
 class Cart:

@@ -11,9 +11,9 @@ from tf2_ros import Buffer, BufferCore, StaticTransformBroadcaster, TransformBro
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.geometry import apply, rigid
-from deeprs2v_ros.nodes.support import transforms
-from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_from_message, transform_messages
-from deeprs2v_ros.nodes.support.transforms import Broadcaster, end_sharing, share, transforms_of
+from deeprs2v_ros.nodes.topics import transforms
+from deeprs2v_ros.nodes.topics.conversions import stamp_message, transform_from_message, transform_messages
+from deeprs2v_ros.nodes.topics.transforms import Broadcaster, end_sharing, share, transforms_of
 from deeprs2v_ros.resources import resource
 
 SECOND = 10**9

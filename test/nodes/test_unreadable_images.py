@@ -7,7 +7,7 @@ from sensor_msgs.msg import Image
 
 from deeprs2v_ros.frames import IMAGE
 from deeprs2v_ros.msg import RegistrationStatus as Status
-from deeprs2v_ros.nodes.support.conversions import stamp_message
+from deeprs2v_ros.nodes.topics.conversions import stamp_message
 
 ROWS, COLUMNS = SHAPE
 MALFORMED = {

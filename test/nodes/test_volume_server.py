@@ -22,8 +22,8 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, rigid
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import transform_from_message
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import transform_from_message
 from deeprs2v_ros.nodes.volume_server import VolumeServer
 from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
 

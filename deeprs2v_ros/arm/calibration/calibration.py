@@ -84,8 +84,11 @@ def calibrate(document: Document, path: Path, pairs: Pairs, progress: Callable[[
         raise InputError(f"{pairs.source}: {len(pairs)} pairs are too few, a calibration needs {FEWEST_TO_CALIBRATE}")
     arm = arm_from(document, path)
     unknowns = all_unknowns(arm, pairs)
-    if len(pairs.names) - len(unknowns.locked) < 3:
-        raise InputError(f"{pairs.source}: moves only {len(pairs.names) - len(unknowns.locked)} joints, too few")
+    moving = len(pairs.names) - len(unknowns.locked)
+    if moving < 3:
+        small = np.abs(pairs.encoders).max() < np.radians(2.0 * np.pi)
+        hint = ": are the encoders' angles in radians, not degrees?" if small else ""
+        raise InputError(f"{pairs.source}: moves only {moving} joints, too few{hint}")
     refuse_before(arm, pairs)
     found = fit_and_learn(Model(arm, pairs, unknowns), progress)
     calibrated = calibrated_document(document, found, DETERMINED)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deeprs2v_ros.nodes.support.ending import Asked, Ending, leave, leave_at_once_on_signals
+from deeprs2v_ros.nodes.running.ending import Asked, Ending, leave, leave_at_once_on_signals
 from deeprs2v_ros.parameters.layout import check_one_parent
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main() -> int:
 
     from deeprs2v_ros.errors import InputError
     from deeprs2v_ros.nodes.composed.composition import Composition, own_arguments
-    from deeprs2v_ros.nodes.support.running import BAD_INPUT
+    from deeprs2v_ros.nodes.running.program import BAD_INPUT
 
     name = "cart"
     try:

@@ -13,9 +13,9 @@ from rclpy.node import Node
 from rclpy.utilities import get_default_context, remove_ros_args
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support.running import initialise, refusing
-from deeprs2v_ros.nodes.support.spinning import QUICK, AnyNode, Spinner
-from deeprs2v_ros.nodes.support.transforms import end_sharing, share
+from deeprs2v_ros.nodes.running.program import initialise, refusing
+from deeprs2v_ros.nodes.running.spinning import QUICK, AnyNode, Spinner
+from deeprs2v_ros.nodes.topics.transforms import end_sharing, share
 
 _PATIENCE = 5.0  # s that a process has to end when asked to
 

@@ -12,7 +12,7 @@ from geometry_msgs.msg import PointStamped
 from rclpy.node import Node
 
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.topics import qos
 
 _STATES = {value: name for name, value in vars(RegistrationStatus).items() if name.isupper() and type(value) is int}
 _KEPT = 100

@@ -12,7 +12,7 @@ from launch.actions import TimerAction
 from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
-from deeprs2v_ros.nodes.support.running import BAD_INPUT
+from deeprs2v_ros.nodes.running.program import BAD_INPUT
 
 DELAY = 1.0
 """Seconds until a process that has died is started again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.nodes.launching.arguments import by_clock_topic, text, whether
 from deeprs2v_ros.nodes.launching.namespaces import absolute
 from deeprs2v_ros.nodes.launching.parameters import written
-from deeprs2v_ros.resources import resource
+from deeprs2v_ros.resources import home, resource
 
 TOPICS = (
     "us/image",
@@ -60,8 +59,7 @@ def recorder(context: LaunchContext, on_bag_clock: bool = False) -> list[Execute
 
 
 def _folder(given: str) -> Path:
-    home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
-    folder = Path(given).expanduser() if given else home / "deeprs2v_ros" / "bags"
+    folder = Path(given).expanduser() if given else home() / "bags"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

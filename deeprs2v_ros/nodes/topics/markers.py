@@ -12,7 +12,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from deeprs2v_ros.frames import BASE, VOLUME
 from deeprs2v_ros.geometry import Array, apply
 from deeprs2v_ros.imaging.volume import Volume
-from deeprs2v_ros.nodes.support.conversions import METRES
+from deeprs2v_ros.nodes.topics.conversions import METRES
 
 NOW, HELD, AT_REST = (0.15, 0.75, 0.35, 0.8), (0.95, 0.65, 0.1, 0.6), (0.6, 0.6, 0.6, 0.25)
 """Colours of the tumour: where it is now, where it was held to be, and where it was when the volume was acquired."""

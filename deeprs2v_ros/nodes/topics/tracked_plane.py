@@ -13,10 +13,10 @@ from tf2_ros import TransformException
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import BASE, CORRECTED, IMAGE, TUMOR, VOLUME
 from deeprs2v_ros.geometry import Array, seen_from
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import covariance_from_pose, transform_from_message
-from deeprs2v_ros.nodes.support.diagnostics import Inflow
-from deeprs2v_ros.nodes.support.transforms import transforms_of
+from deeprs2v_ros.nodes.running.diagnostics import Inflow
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import covariance_from_pose, transform_from_message
+from deeprs2v_ros.nodes.topics.transforms import transforms_of
 
 _FIXED = ((BASE, VOLUME), (CORRECTED, TUMOR))
 """Parents and children of what is said once: where the volume was acquired, and where the tumour is in it."""

@@ -12,8 +12,8 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support.ending import Asked, Ending
-from deeprs2v_ros.nodes.support.spinning import Spinner
+from deeprs2v_ros.nodes.running.ending import Asked, Ending
+from deeprs2v_ros.nodes.running.spinning import Spinner
 from deeprs2v_ros.parameters.arguments import check_arguments
 
 BAD_INPUT = 2

@@ -23,8 +23,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from tf2_msgs.msg import TFMessage
 from tf2_ros import Buffer, TransformBroadcaster
 
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import nanoseconds
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import nanoseconds
 
 _MOST_UNDER_WAY = 200
 """Own messages that may be on their way back to us; more are not remembered, and cost what others' messages cost."""

@@ -12,10 +12,10 @@ from sensor_msgs.msg import Image
 from tf2_ros import Buffer, TransformException
 
 from deeprs2v_ros.frames import CORRECTED, IMAGE, TUMOR
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import image_message, stamp_message, transform_from_message
-from deeprs2v_ros.nodes.support.overlay import Slicer, blend, draw_outline, point_in_image, refused
-from deeprs2v_ros.nodes.support.parameters import declare
+from deeprs2v_ros.nodes.running.parameters import declare
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import image_message, stamp_message, transform_from_message
+from deeprs2v_ros.nodes.topics.overlay import Slicer, blend, draw_outline, point_in_image, refused
 from deeprs2v_ros.parameters.cart import declare_tumour_radius
 from deeprs2v_ros.registration.guidance import Outcome
 from deeprs2v_ros.registration.preparation import Ready

@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support.parameters import declare
+from deeprs2v_ros.nodes.running.parameters import declare
 
 
 class ManagedNode(LifecycleNode):

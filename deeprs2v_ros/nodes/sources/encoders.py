@@ -11,9 +11,9 @@ from deeprs2v_ros.arm.serial_encoders import SerialEncoders
 from deeprs2v_ros.arm.serial_port import SerialPort
 from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.nodes.support.encoder_log import EncoderLog
-from deeprs2v_ros.nodes.support.parameters import declare, declare_choice, declare_path, declare_positive
-from deeprs2v_ros.nodes.support.scene import declare_arm, declare_cart, declare_images
+from deeprs2v_ros.nodes.running.parameters import declare, declare_choice, declare_path, declare_positive
+from deeprs2v_ros.nodes.sources.encoder_log import EncoderLog
+from deeprs2v_ros.nodes.sources.scene import declare_arm, declare_cart, declare_images
 from deeprs2v_ros.parameters.cart import FASTEST
 from deeprs2v_ros.simulation.cart import Cart
 

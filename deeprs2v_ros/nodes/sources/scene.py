@@ -17,7 +17,7 @@ from deeprs2v_ros.geometry import Array, apply, image_centre, split_pixel_transf
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.sequence import read_sequence
-from deeprs2v_ros.nodes.support.parameters import (
+from deeprs2v_ros.nodes.running.parameters import (
     NUMBERS,
     declare,
     declare_between,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deeprs2v_ros.nodes.support.conversions import SECOND
+from deeprs2v_ros.nodes.topics.conversions import SECOND
 
 
 class Pace:

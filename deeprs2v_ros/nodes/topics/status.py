@@ -10,7 +10,7 @@ from geometry_msgs.msg import Point, Pose, Quaternion
 from deeprs2v_ros.frames import VOLUME
 from deeprs2v_ros.geometry import Array, apply, geodesic_distance, turned_covariance
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support.conversions import METRES, covariance_message, pose_message, stamp_message
+from deeprs2v_ros.nodes.topics.conversions import METRES, covariance_message, pose_message, stamp_message
 from deeprs2v_ros.registration.guidance import Outcome
 from deeprs2v_ros.registration.tracker import Registration
 

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.timer import Timer
 from sensor_msgs.msg import Image
 
-from deeprs2v_ros.nodes.support import qos
+from deeprs2v_ros.nodes.topics import qos
 
 
 class LiveImages:

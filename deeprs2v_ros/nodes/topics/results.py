@@ -10,14 +10,15 @@ from deeprs2v_ros.frames import CORRECTED, PREDICTED, VOLUME
 from deeprs2v_ros.geometry import Array, inverse
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.support import qos
-from deeprs2v_ros.nodes.support.conversions import stamp_message, transform_messages
-from deeprs2v_ros.nodes.support.diagnostics import Inflow
-from deeprs2v_ros.nodes.support.parameters import digest
-from deeprs2v_ros.nodes.support.pictures import Pictures
-from deeprs2v_ros.nodes.support.status import status_message
-from deeprs2v_ros.nodes.support.transforms import Broadcaster
-from deeprs2v_ros.registration.guidance import Arrival, Moment, Outcome
+from deeprs2v_ros.nodes.running.diagnostics import Inflow
+from deeprs2v_ros.nodes.running.parameters import digest
+from deeprs2v_ros.nodes.topics import qos
+from deeprs2v_ros.nodes.topics.conversions import stamp_message, transform_messages
+from deeprs2v_ros.nodes.topics.pictures import Pictures
+from deeprs2v_ros.nodes.topics.status import status_message
+from deeprs2v_ros.nodes.topics.transforms import Broadcaster
+from deeprs2v_ros.registration.arrivals import Arrival
+from deeprs2v_ros.registration.guidance import Moment, Outcome
 from deeprs2v_ros.registration.supervisor import State, Verdict
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.reconstruction import reconstruct
 from deeprs2v_ros.imaging.sequence import Sequence, read_sequence
 from deeprs2v_ros.imaging.volume import write_volume
-from deeprs2v_ros.nodes.support.scene import nominal_view
+from deeprs2v_ros.nodes.sources.scene import nominal_view
+from deeprs2v_ros.resources import home
 from deeprs2v_ros.simulation.cart import Cart
 from deeprs2v_ros.simulation.paths import sweep_poses
 from deeprs2v_ros.simulation.scenes import SimulatedScene
@@ -23,14 +23,9 @@ TILT_DEG, TRANSLATION_MM = 60.0, 30.0
 SWEEP_RATE = 20.0  # frames per second
 
 
-def default_folder() -> Path:
-    """Where volumes are that were made here."""
-    return Path(os.environ.get("ROS_HOME") or Path.home() / ".ros") / "deeprs2v_ros"
-
-
 def output_path(path: str) -> Path:
     """Where to write a volume; ``path`` may be empty. Raises InputError when its folder cannot be made."""
-    chosen = Path(path) if path else default_folder() / "volume.mha"
+    chosen = Path(path) if path else home() / "volume.mha"
     try:
         chosen.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

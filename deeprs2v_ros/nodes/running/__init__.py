@@ -1,0 +1,1 @@
+"""How nodes live: programs, executors, lifecycle, parameters, clocks, what they say of themselves."""

@@ -1,0 +1,1 @@
+"""Where images, counts and volumes come from: devices, files, the simulated cart."""

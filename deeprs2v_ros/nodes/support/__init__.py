@@ -1,1 +1,0 @@
-"""What the nodes share: parameters, units and messages, sources, pictures."""

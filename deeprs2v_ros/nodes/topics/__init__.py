@@ -1,0 +1,1 @@
+"""What goes over topics and TF: messages, their quality of service, pictures."""
