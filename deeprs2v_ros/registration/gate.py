@@ -22,6 +22,7 @@ class Reason(str, Enum):
     ILL_CONDITIONED = "ILL_CONDITIONED"
     AMBIGUOUS = "AMBIGUOUS"
     UNEXPECTED = "UNEXPECTED"
+    STAMPED_LATE = "STAMPED_LATE"
 
 
 @dataclass(frozen=True)

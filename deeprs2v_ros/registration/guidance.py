@@ -210,8 +210,8 @@ class Guidance:
     ) -> Outcome:
         """Register ``image`` (rows, columns), as far as that is possible.
 
-        ``locate`` gives X, volume_from_image (4, 4) mm, at the time that the image shows, and at no other; None if the
-        arm has not said it. ``arm`` is the covariance (6, 6) of X about the image centre, in image axes, if known.
+        ``locate`` gives X, volume_from_image (4, 4) mm, at the time that the image shows, and at earlier ones; None if
+        the arm has not said it. ``arm`` is the covariance (6, 6) of X about the image centre, in image axes, if known.
         """
         if arrival.epoch != self._epoch:  # it has waited while everything started over
             return self._conclude(arrival, self._over)
@@ -236,7 +236,7 @@ class Guidance:
             self._log("the arm's covariance is none, and does not count")
             arm = None
         try:
-            result = ready.tracker.register_frame(image, tracked, arrival.shown, arm)
+            result = ready.tracker.register_frame(image, tracked, arrival.shown, arm, locate)
         except Exception as error:  # whatever it was, nothing may be shown as right any more
             self.fault(error)
             return self._conclude(arrival, Refusal.NONE, image, tracked, located)
@@ -348,7 +348,7 @@ class Guidance:
                 covariance = self._preparation.ready.tracker.told_covariance(result)
                 verdict = supervisor.good(arrival.stamp, now, result.motion, covariance)
                 if verdict.accepted:
-                    self._preparation.ready.tracker.trust(result.motion)
+                    self._preparation.ready.tracker.plausibility.trust(result.motion)
                 self._because = Refusal.EXPIRED.value
             self._said = verdict.state
             predicted = self._predicted(verdict.state, now)

@@ -27,6 +27,7 @@ from deeprs2v_ros.registration.belief import SAME_IMAGE, Belief, expected_scale,
 from deeprs2v_ros.registration.correction import Evaluation, Task, correct, evaluate
 from deeprs2v_ros.registration.frame import Frame
 from deeprs2v_ros.registration.gate import Reason, Signals, judge
+from deeprs2v_ros.registration.plausibility import Plausibility
 from deeprs2v_ros.registration.prediction import MotionPredictor, Prediction, unmodelled
 from deeprs2v_ros.registration.pyramid import build_levels
 from deeprs2v_ros.registration.search import APART, FAR, NEAR, Found, Reach, distance, hypotheses, search
@@ -126,16 +127,22 @@ class Tracker:
         self.levels = build_levels(volume, organ, pixel_size, self.settings.levels)
         self.middle = apply(volume.volume_from_voxel, (np.array(volume.size) - 1) / 2.0)
         self._predictor = MotionPredictor(self.middle, self.settings.prediction)
+        self.plausibility = Plausibility(self.middle, self.settings.organ.range)
         self._lock = Lock()  # of the predictor: what is predicted is asked for by other threads
         self.reset()
 
     def register_frame(
-        self, image: NDArray[np.uint8], tracked: Array, time: int = 0, arm: Array | None = None
+        self,
+        image: NDArray[np.uint8],
+        tracked: Array,
+        time: int = 0,
+        arm: Array | None = None,
+        tracked_at: Callable[[int], Array | None] = lambda _: None,
     ) -> Registration:
         """Register one ``image`` (rows, columns), whose tracked volume_from_image (4x4 mm) is ``tracked``.
 
         ``time`` (ns) is when it showed what it shows. ``arm`` is the covariance (6, 6) of the tracked pose about the
-        image centre, in image axes, if it is known.
+        image centre, in image axes, if it is known. ``tracked_at`` gives the tracked pose at earlier times, if known.
         """
         began = perf_counter()
         frame = Frame(image, self.mask, self.levels)
@@ -143,8 +150,9 @@ class Tracker:
         registration = self._follow(frame, tracked, expected) if self._fresh(time) else None
         if registration is None or not self._as_usual(registration):
             registration = self._search(frame, tracked, self._doubtful(tracked, arm), time, began)
-        if registration.accepted and not self._plausible(registration):
-            registration = replace(registration, reason=Reason.IMPLAUSIBLE_JUMP)
+        if registration.accepted:
+            why = self.plausibility.judge(registration.registered, tracked, time, tracked_at)
+            registration = replace(registration, reason=why)
         if self.temporal:
             self._remember(registration, time)
         return replace(registration, runtime=perf_counter() - began)
@@ -175,10 +183,6 @@ class Tracker:
         least = (1.0 + self.settings.gate.minimum_margin) * evaluate(tasks[-1], found.registered).score
         return bool(apart and better.score > least)
 
-    def trust(self, motion: Array) -> None:
-        """The organ was at C ``motion`` (4, 4), beyond doubt: from there it cannot get farther than its range."""
-        self._trusted = motion
-
     def doubt(self) -> None:
         """Where the organ was found lately is wrong: search the next frame as if nothing were known."""
         self._in_doubt = True
@@ -186,7 +190,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget the organ's motion, and how the patient breathes."""
         self._forget()
-        self._trusted: Array | None = None
+        self.plausibility.reset()
         with self._lock:
             self._predictor.reset()
 
@@ -248,16 +252,6 @@ class Tracker:
         """Whether a followed frame leaves no doubt."""
         signals = found.signals
         return found.accepted and signals.lncc > self._usual - UNLIKE and signals.surprise < SURPRISING
-
-    def _plausible(self, found: Registration) -> bool:
-        """Whether the organ can be there, if it was where it was trusted to be.
-
-        If it cannot, an encoder has slipped: the arm says that the probe is elsewhere, and what is seen with it would
-        be shown elsewhere on the cart.
-        """
-        if self._trusted is None:
-            return True
-        return distance(found.motion, self._trusted, self.middle) <= self.settings.organ.range
 
     def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
         """Search around the prior; if that fails, where a network says as well; if the organ is lost, far and wide."""

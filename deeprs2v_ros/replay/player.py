@@ -138,7 +138,7 @@ class Player:
             if next_one.image is not None and tracked is None and self._clock.steady <= next_one.until:
                 return
             self._waiting.popleft()
-            self._process(next_one, tracked)
+            self._process(next_one)
 
     def start_over(self) -> None:
         """The clock has jumped back: nothing of before it counts, and what waits is given up."""
@@ -155,11 +155,11 @@ class Player:
             self._clock.advance(self._waiting[0].until + 1)
             self.work()
 
-    def _process(self, taken: _Waiting, tracked: Array | None) -> None:
+    def _process(self, taken: _Waiting) -> None:
         if taken.image is None:
             outcome = self._guidance.refuse(taken.arrival, Refusal.UNREADABLE)
         else:
-            outcome = self._guidance.on_image(taken.arrival, taken.image, lambda _: tracked, self._arm)
+            outcome = self._guidance.on_image(taken.arrival, taken.image, self._look_up, self._arm)
         self._say(taken.frame, outcome, taken.forecast)
 
     def _say(self, frame: int | None, outcome: Outcome, forecast: Prediction | None) -> None:

@@ -190,9 +190,12 @@ class Reenactment(Player):
         held = {_FINDING_MASK: PREPARING, Refusal.NEW_VOLUME.value: PREPARING, _STARTING: (prepare,)}
         self._background.hold(*held.get(reason, ()))
         self._set_time(said.located, said.concluded, before_last=meanwhile)
-        return self._guidance.on_image(arrival, image, partial(self._locate, said), self._arm_at(said.began))
+        locate = partial(self._locate, said, arrival.shown)
+        return self._guidance.on_image(arrival, image, locate, self._arm_at(said.began))
 
-    def _locate(self, said: Said, time: int) -> Array | None:
+    def _locate(self, said: Said, shown: int, time: int) -> Array | None:
+        if time != shown:
+            return self._look_up(time)
         if said.reason == Refusal.NO_TRANSFORM.value:
             return None
         return said.tracked if self._located else self._look_up(time)
