@@ -57,7 +57,7 @@ def test_a_slip_stays_refused_however_long_it_lasts(jump):
     played = Played().play(*[0.0] * ESTABLISHED, *[jump] * 500)
     assert played.good == [0.0] * ESTABLISHED
     assert played.faults == ["speed"] * 500
-    with pytest.raises(SampleError, match=r"a: jumped, and stays .* away: counts were lost, or a zero is wrong"):
+    with pytest.raises(SampleError, match=r"a: jumped by .*: counts were lost, or a zero is wrong"):
         played.check.take(played.time + PERIOD, JointSample(0, {"a": jump, "b": 0.0}))
 
 
@@ -70,6 +70,25 @@ def test_a_slip_on_a_moving_arm_stays_refused():
 def test_what_slipped_and_came_back_is_good_again():
     played = Played().play(*[0.0] * 30, *[FAR] * 50, *[0.0] * 10)
     assert played.good == [0.0] * 40
+
+
+@pytest.mark.parametrize("speed", [0.7, -0.7])
+def test_what_slipped_and_came_back_is_good_wherever_the_arm_went_meanwhile(speed):
+    course = speed * PERIOD * np.arange(400)
+    played = Played().play(*course[:50], *course[50:300] + 0.3, *course[300:])
+    np.testing.assert_array_equal(played.good, [*course[:50], *course[300:]])
+
+
+def test_what_slipped_twice_is_not_back():
+    """Time alone would do, and so it would for noise."""
+    slipped = [0.0] * 50 + [0.4] * 300
+    assert Played().play(*slipped, *[0.7] * 300).good == [0.0] * 50
+    assert Played().play(*slipped, *[0.2] * 300).good == [0.0] * 50
+
+
+def test_noise_after_a_good_beginning_is_never_good():
+    played = Played().play(*[0.0] * 50, *np.random.default_rng(1).uniform(0.1, 1, 300))
+    assert played.good == [0.0] * 50
 
 
 def test_wild_samples_among_good_ones_are_refused_each():

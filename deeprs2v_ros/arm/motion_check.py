@@ -1,15 +1,16 @@
 """Whether joints can have moved as samples say, and which samples to believe when they contradict each other.
 
 One sample can follow another if no joint moved farther between them than its velocity limit and a slack allow. Samples
-that follow each other are a run. Two runs are kept: the one that is trusted, and a rival. A sample belongs to the run
-to which it is nearer, by the time that the joints would need.
+that follow each other are a run. Two runs are kept: the one that is trusted, and a rival.
 
 - Nobody believes one sample alone. At the start, and after a silence, samples are withheld until `CONFIRMED` of them
   follow each other. Then all of them are good, late by that much. A wild one among the first is left behind.
 - What does not follow the trusted run is refused. If it is hardly too fast (`JUMP`), that is all: stamps jitter and
   limits are round numbers, so the place is good as soon as the time needed has passed. If it jumped, it begins a rival,
   and what follows a rival is refused too, however much time has passed: the arm was seen not to travel there.
-- A sample that follows the trusted run ends the rival: that was a wild reading, or some.
+- Soon after a wild reading, or a few that do not even agree, what follows the trusted run ends the rival.
+- A rival of several samples ends when the samples jump back by as much as they had jumped: counts that were off are
+  right again, wherever the arm went meanwhile.
 - A rival that has become longer than the trusted run shows that it is this one that began wrongly, as encoders do that
   are read before they are ready. Then the rival is trusted from the next sample on, and that is a refusal of its own.
 - But a run of `ESTABLISHED` samples is never replaced. What persistently jumps away from it are lost counts, a slipped
@@ -19,6 +20,7 @@ to which it is nearer, by the time that the joints would need.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
@@ -29,6 +31,8 @@ SILENCE = 0.25
 """s without any sample, after which nothing is known of what lies between."""
 CONFIRMED = 3
 ESTABLISHED = 20
+BRIEF = 0.1
+"""s for which the arm may move on unseen while readings are wild; after that they have to come back to where it was."""
 JUMP = 2.0
 """Times the velocity limit from which it was no movement."""
 
@@ -45,6 +49,8 @@ class _Run:
     time: float
     values: dict[str, float]
     withheld: list[JointSample]
+    jump: dict[str, float]  # by how much samples have jumped away from the trusted run,
+    spent: float  # and the s in which the arm may have moved as well
     length: int = 1
 
     def go_on(self, time: float, sample: JointSample) -> None:
@@ -83,52 +89,78 @@ class MotionCheck:
             if time - self._seen > SILENCE:
                 self.reset()
         self._seen = time
-        runs = [run for run in (self._trusted, self._rival) if run is not None]
-        if not runs:
-            self._begin(time, sample)
-            return []
-        needed, joint, run = min(
-            ((*self._needed(run.values, sample.values), run) for run in runs), key=lambda found: found[0]
-        )
-        if needed > time - run.time:
-            if self._trusted is None or needed > JUMP * (time - run.time) + self._jitter:
-                self._begin(time, sample)
-            moved = abs(sample.values[joint] - run.values[joint])
-            reason = f"moved {moved:.4g} (rad or mm) in {time - run.time:.4g} s, faster than it can"
-            raise SampleError("speed", joint, reason)
-        run.go_on(time, sample)
-        if run is self._trusted:
+        if self._follows_trusted(time, sample):
+            self._trusted.go_on(time, sample)
             self._rival = None
             return [sample]
-        if self._trusted is None:
-            return self._confirm(run, sample)
-        self._contradict(self._trusted, run)
+        if self._rival is not None and self._needed(self._rival, sample)[0] <= time - self._rival.time:
+            self._rival.go_on(time, sample)
+            return self._confirm(sample) if self._trusted is None else self._contradict(self._trusted, self._rival)
+        last = self._rival or self._trusted
+        if last is None:
+            self._begin(time, sample)
+            return []
+        needed, joint = self._needed(last, sample)
+        if self._trusted is None or needed > JUMP * (time - last.time) + self._jitter:
+            self._begin(time, sample)
+        moved = abs(sample.values[joint] - last.values[joint])
+        reason = f"moved {moved:.4g} (rad or mm) in {time - last.time:.4g} s, faster than it can"
+        raise SampleError("speed", joint, reason)
+
+    def _follows_trusted(self, time: float, sample: JointSample) -> bool:
+        trusted, rival = self._trusted, self._rival
+        if trusted is None:
+            return False
+        needed, elapsed = self._needed(trusted, sample)[0], time - trusted.time
+        if rival is None:
+            return needed <= elapsed
+        if rival.length < CONFIRMED:
+            return needed <= min(elapsed, BRIEF, self._needed(rival, sample)[0])
+        return needed <= elapsed and self._undoes(rival, time, sample)
+
+    def _undoes(self, rival: _Run, time: float, sample: JointSample) -> bool:
+        """Whether the jump from the ``rival`` to a sample leaves nothing of those that led to it."""
+        return all(
+            abs(rival.jump[name] + sample.values[name] - rival.values[name])
+            <= slack + velocity * (rival.spent + time - rival.time)
+            for name, (velocity, slack) in self._allowed.items()
+        )
 
     def _begin(self, time: float, sample: JointSample) -> None:
-        self._rival = _Run(time, sample.values, [sample])
+        before = self._rival or self._trusted
+        jump, spent = dict.fromkeys(sample.values, math.inf), 0.0
+        if before is not None and before.length >= CONFIRMED:  # or else it is noise, which comes everywhere
+            jump = {name: before.jump[name] + value - before.values[name] for name, value in sample.values.items()}
+            spent = before.spent + time - before.time
+        self._rival = _Run(time, sample.values, [sample], jump, spent)
 
-    def _confirm(self, run: _Run, sample: JointSample) -> list[JointSample]:
+    def _confirm(self, sample: JointSample) -> list[JointSample]:
+        """The first run goes on."""
+        run = self._rival
         run.withheld.append(sample)
         if run.length < CONFIRMED:
             return []
-        self._trusted, self._rival = run, None
+        self._trust(run)
         good, run.withheld = run.withheld, []
         return good
+
+    def _trust(self, run: _Run) -> None:
+        self._trusted, self._rival = run, None
+        run.jump, run.spent = dict.fromkeys(run.jump, 0.0), 0.0
 
     def _contradict(self, trusted: _Run, rival: _Run) -> NoReturn:
         """Raise SampleError for a ``rival`` that went on."""
         if trusted.length < ESTABLISHED and rival.length > max(trusted.length, CONFIRMED):
-            self._trusted, self._rival = rival, None
+            self._trust(rival)
             reason = f"{rival.length} samples that agree contradict the first {trusted.length}, which were wrong"
             raise SampleError("reference", None, reason)
-        _, joint = self._needed(trusted.values, rival.values)
-        away = abs(rival.values[joint] - trusted.values[joint])
-        reason = f"jumped, and stays {away:.4g} (rad or mm) away: counts were lost, or a zero is wrong"
+        joint = max(self._allowed, key=lambda name: abs(rival.jump[name]) / self._allowed[name][0])
+        reason = f"jumped by {rival.jump[joint]:.4g} (rad or mm): counts were lost, or a zero is wrong"
         raise SampleError("speed", joint, reason)
 
-    def _needed(self, there: Mapping[str, float], here: Mapping[str, float]) -> tuple[float, str]:
-        """The s that the slowest of the joints needs from ``there``, and its name."""
+    def _needed(self, run: _Run, sample: JointSample) -> tuple[float, str]:
+        """The s that the slowest of the joints needs from a ``run`` to a ``sample``, and its name."""
         return max(
-            ((abs(here[name] - there[name]) - slack) / velocity, name)
+            ((abs(sample.values[name] - run.values[name]) - slack) / velocity, name)
             for name, (velocity, slack) in self._allowed.items()
         )
