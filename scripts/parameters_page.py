@@ -54,7 +54,7 @@ explained beside it in [`config/cart.yaml`](../config/cart.yaml).
 
 - **type**: a double needs a decimal point, `10.0`, not `10`.
 - **default**: "-" where the parameter may be left out and then has no value.
-- Parameters are read when a node starts, and are read-only from then on. Those marked \\* may be changed while it runs, by
+- Parameters are read when a node starts and then stay as they are. Those marked \\* may be changed while it runs, by
   `ros2 param set` or a [service](nodes.md#starting-stopping-changing).
 """
 
@@ -98,7 +98,7 @@ def page(context: Context) -> str:
         for each in parameters:
             owners.setdefault(each, []).append(node)
     shared = [each for each, names in owners.items() if len(names) > 1]
-    sections = [_HEAD, "## Of several nodes", "", "Give them under `/**`: they must be the same for all nodes.", ""]
+    sections = [_HEAD, "## Of several nodes", "", "Give them under `/**`, so that all nodes have the same.", ""]
     sections += _table(shared)
     for node, parameters in declared.items():
         own = [each for each in parameters if each not in shared]

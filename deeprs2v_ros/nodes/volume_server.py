@@ -112,7 +112,7 @@ class VolumeServer(ManagedNode):
             given(
                 "volume_folders",
                 "",
-                "Folders, separated by :, that other volumes may come from; empty: the first one's",
+                "Folders, separated by :, for other volumes; empty: that of the first one, and deeprs2v_ros in ROS_HOME",
             ),
             self._values["volume"],
         )

@@ -94,7 +94,4 @@ def declare_volume_place(declare: Declare) -> tuple[tuple[float, ...], tuple[flo
 
 def declare_tumour_radius(declare: Declare) -> float:
     """Radius of the tumour (mm): of its marker and outline. Raises InputError for what is not positive."""
-    return (
-        declare_positive(declare, "tumor.radius", 0.01, "Radius of the tumour in m, for markers and outlines", 1.0)
-        / _METRES
-    )
+    return declare_positive(declare, "tumor.radius", 0.01, "Radius of the tumour in m", 1.0) / _METRES

@@ -136,7 +136,7 @@ class OrganMotion:
     memory: float = 1.0
     """Seconds after which the last known place says little about the present one: a quarter of a breath."""
     range: float = 50.0
-    """Distance (mm) that no organ moves between two images: beyond it an encoder has slipped, or the patient moved."""
+    """Farther (mm) from where it was last accepted, the organ cannot be: an encoder slipped or the patient moved."""
 
     LIMITS: ClassVar[Mapping[str, Range]] = {
         "translation": Range(0.0, 100.0, above=True),

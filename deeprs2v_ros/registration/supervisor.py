@@ -149,7 +149,7 @@ class Supervisor:
         return self.aside(now, reason)
 
     def aside(self, now: int, reason: str) -> Verdict:
-        """Take in an image that says nothing about the organ, such as one that a newer one replaced: nothing changes."""
+        """Take in an image that says nothing about the organ, as one that a newer one replaced: nothing changes."""
         return self._verdict(now, reason, accepted=False)
 
     def initialise(self) -> None:
@@ -157,9 +157,9 @@ class Supervisor:
         self._initialised = True
 
     def distrust(self, why: str = CONFIRMING) -> None:
-        """What was tracked is over: no images come any more, or a second look contradicts it.
+        """End what was tracked: no more images come, or a second look contradicts it.
 
-        ``why`` is the reason of good results until they are trusted again.
+        ``why`` is the reason given for good results until they are trusted again.
         """
         self._good = 0
         self._over = True

@@ -73,7 +73,10 @@ def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
     """
     settings = SceneSettings(
         kind=declare_choice(
-            node, "scene.kind", (NONE, SIMULATED, RECORDED), "What a simulated machine shows, if there is one"
+            node,
+            "scene.kind",
+            (NONE, SIMULATED, RECORDED),
+            "What a simulated machine shows; none: images and counts are real, or recorded",
         ),
         seed=declare_between(
             node, "scene.seed", 1, "Number of the simulated patient, breathing and hand", 0, 2**31 - 1
