@@ -10,6 +10,10 @@ import pytest
 
 from deeprs2v_ros.cli.main import SUBCOMMANDS
 from deeprs2v_ros.parameters.names import NAMES
+from deeprs2v_ros.registration.arrivals import Refusal
+from deeprs2v_ros.registration.gate import Reason
+from deeprs2v_ros.registration.guidance import CONTRADICTED
+from deeprs2v_ros.registration.supervisor import CONFIRMING, LATE, State
 
 SOURCE = Path(__file__).resolve().parents[1]
 DOCS = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
@@ -169,6 +173,14 @@ def test_layout_names_every_folder_of_the_package():
     package = SOURCE / "deeprs2v_ros"
     there = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")} - {"."}
     assert named == there
+
+
+@pytest.mark.parametrize("page", ["operator.md", "nodes.md"])
+def test_every_state_and_every_reason_is_explained(page):
+    names = {each.value for kind in (Refusal, Reason) for each in kind if each.value}
+    names |= {state.name for state in State} | {CONFIRMING, CONTRADICTED, LATE}
+    text = (SOURCE / "docs" / page).read_text()
+    assert {name for name in names if f"`{name}`" not in text} == set()
 
 
 def test_every_field_of_the_status_is_on_the_page_of_the_nodes():

@@ -112,7 +112,7 @@ class VolumeServer(ManagedNode):
             given(
                 "volume_folders",
                 "",
-                "Folders, separated by :, for other volumes; empty: that of the first one, and deeprs2v_ros in ROS_HOME",
+                "Folders, separated by :, for other volumes; empty: the first one's, and deeprs2v_ros in ROS_HOME",
             ),
             self._values["volume"],
         )

@@ -76,7 +76,7 @@ def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
             node,
             "scene.kind",
             (NONE, SIMULATED, RECORDED),
-            "What a simulated machine shows; none: images and counts are real, or recorded",
+            "What a simulated machine shows; none: it is a real one",
         ),
         seed=declare_between(
             node, "scene.seed", 1, "Number of the simulated patient, breathing and hand", 0, 2**31 - 1
