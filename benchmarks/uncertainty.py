@@ -1,4 +1,4 @@
-"""Whether what is said to be uncertain is: errors against the covariances that come with them.
+"""Whether results are as uncertain as they claim: errors against the covariances that come with them.
 
     python benchmarks/uncertainty.py --subjects FOLDER --scale 1 --frames 8
     python benchmarks/uncertainty.py --clip NAME VOLUME SEQUENCE MASK

@@ -70,7 +70,7 @@ def read_yaml(path: str | Path) -> Any:
         raise InputError(f"{path}: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: is nested deeper than {DEEPEST} levels") from error
-    except Exception as error:  # scalars that are none of their tag make the library raise anything
+    except Exception as error:  # scalars that do not fit their tag make the library raise anything
         raise InputError(f"{path}: not a YAML file ({' '.join(str(error).split())[:200]})") from error
 
 

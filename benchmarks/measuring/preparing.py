@@ -98,7 +98,7 @@ def child(volume: Path, folder: Path, cold: bool) -> dict[str, float]:
 
 
 def start(volume_path: str, sequence_path: str, mask_path: str) -> dict[str, float]:
-    """Do it, in this process: seconds of every part, and MB at the most."""
+    """Do it, in this process: seconds of every part, and peak memory in MB."""
     from deeprs2v_ros.geometry import image_centre, rigid, split_pixel_transform
     from deeprs2v_ros.imaging.image_geometry import ImageGeometry  # noqa: F401 (the nodes import it)
     from deeprs2v_ros.imaging.mask import read_mask
@@ -130,7 +130,7 @@ def start(volume_path: str, sequence_path: str, mask_path: str) -> dict[str, flo
 
 
 def peak() -> float:
-    """MB of memory that this process has had at the most.
+    """Peak memory of this process in MB.
 
     Not by getrusage, whose number a process inherits from the one that started it.
     """

@@ -80,7 +80,7 @@ def write(folder: Path, facts: Mapping[str, Any], sections: Mapping[str, Section
 
 
 def plain(value: Any) -> Any:
-    """``value`` for JSON: objects as what their ``to_json`` says, numbers that are none as null."""
+    """``value`` for JSON: objects as their ``to_json`` says, NaN and infinity as null."""
     if hasattr(value, "to_json"):
         return plain(value.to_json())
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Which joint states may move the arm on TF, whoever sent them: the node and the replay ask the same check.
+"""Which joint states may move the arm on TF, from any driver: the node and the replay use the same check.
 
 TF keeps what it is told and forgets by the newest stamp, so one wrong joint state would be shown, and one wrong stamp
 would hide all that is right. Nothing is clamped or mended: a joint state is good or refused, and then TF goes stale.

@@ -12,7 +12,7 @@ from deeprs2v_ros.arm.sources import Clock, EncoderSource, Sample
 
 SECOND, MICROSECOND = 1_000_000_000, 1_000
 LATEST = SECOND // 4
-"""Longer under way (ns), a sample is too old to be of use, or the board's clock stood still meanwhile."""
+"""A sample that took longer (ns) is too old to be of use, or the board's clock stood still meanwhile."""
 FAULTS = ("checksum", "format", "gap", "late", "stamp", "stall", "reconnect", "reset")
 """Lines refused for the first two; samples lost, withheld as too old, and withheld since a better estimate of the clock
 put them before one already given; how often a silence began, the port came back, and the board counted anew."""

@@ -25,7 +25,7 @@ class SerialPort:
         self.trouble = f"{name} has not been opened yet"
         """Why it is not open; empty if it is."""
         self.rest = b""
-        """What has come since the last line feed, as far as it is kept."""
+        """What is kept of what has come since the last line feed."""
         self._baud, self._longest = baud, longest
         self._port: serial.Serial | None = None
         self._tried: int | None = None

@@ -58,7 +58,7 @@ def read_joints(path: str | Path) -> list[Joint]:
     """The joints of the URDF file ``path`` in the order of the file.
 
     Raises InputError, naming file, joint and fault, for a file that is not a URDF, joints that share a name, links that
-    no <link> declares, unsupported joint types, numbers that are none, an axis of length zero and impossible limits.
+    no <link> declares, unsupported joint types, invalid numbers, an axis of length zero and impossible limits.
     """
     robot = _root(path)
     if robot.tag != "robot":

@@ -23,7 +23,7 @@ ACROSS = 12.0
 """mm: side of the surroundings of a point, in which its variation along and across the beams is compared."""
 
 SHADOW = 0.15
-"""Share of the variation that stays the same along the beams, from which on it is a shadow's."""
+"""Share of the variation that stays the same along the beams, above which it is a shadow's."""
 
 FLAT = 1e-5
 """Variance of intensity, between 0 and 1, that is never a shadow's."""

@@ -147,7 +147,7 @@ def _inflated(header: Header, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _lines(path: Path, file: BinaryIO) -> Iterator[str]:
-    """The lines of a header, until whoever asks has seen its end."""
+    """The lines of a header, until the caller has seen its end."""
     file.seek(0)
     while file.tell() < _LONGEST_HEADER and (line := file.readline(_LONGEST_LINE)):
         if len(line) == _LONGEST_LINE:

@@ -13,8 +13,8 @@ from deeprs2v_ros.errors import InputError
 
 _DARK = 2  # grey levels that noise reaches where there is no picture
 _STILL = 2  # grey levels by which text changes
-_LEGIBLE = 32  # grey level from which on text on the screen can be read
-_ENOUGH_FRAMES = 3  # from which on change tells tissue from text
+_LEGIBLE = 32  # grey level above which text on the screen can be read
+_ENOUGH_FRAMES = 3  # fewer do not tell tissue from text by its changes
 _GAP = 0.006  # of the shorter side: gaps between lit pixels that are closed
 _SIZEABLE = 0.1  # of the largest piece: a piece that belongs to the picture
 _NARROW_SHADOW = 0.1  # of the width: a shadow from the very top is not wider

@@ -84,7 +84,7 @@ def load_weights(path: str | Path, device: str = "cpu") -> Checkpoint:
 
 
 def _description(values: dict[str, Any]) -> Description:
-    """What a file says of itself. Raises whatever comes of values that are none."""
+    """What a file says about itself. Raises whatever invalid values lead to."""
     grid = Grid(float(values["grid"]["spacing"]), tuple(int(n) for n in values["grid"]["size"]))
     calibration = tuple(float(factor) for factor in values["calibration"])
     if len(calibration) != 6 or not all(0.0 < factor <= _LARGEST_FACTOR for factor in calibration):
@@ -105,7 +105,7 @@ def find_weights(path: str | Path) -> Path:
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file, and its metadata. Raises WeightsError for a file that is none."""
+    """All tensors of a safetensors file, and its metadata. Raises WeightsError for any other file."""
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118

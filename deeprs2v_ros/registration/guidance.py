@@ -212,7 +212,7 @@ class Guidance:
         locate: Callable[[int], Array | None],
         arm: Array | None = None,
     ) -> Outcome:
-        """Register ``image`` (rows, columns), as far as that is possible.
+        """Register ``image`` (rows, columns), as far as possible.
 
         ``locate`` gives X, volume_from_image (4, 4) mm, at the time that the image shows, and at earlier ones; None if
         the arm has not said it. ``arm`` is the covariance (6, 6) of X about the image centre, in image axes, if known.

@@ -19,9 +19,9 @@ from deeprs2v_ros.geometry import Array
 SIGMA = np.array([3.0, 12.0, 400.0])
 """mm/s^2, one for each filter."""
 TAU = np.array([0.5, 0.5, 0.2])
-"""s after which a third of an acceleration is left, likewise."""
+"""s after which a third of an acceleration is left, for each filter."""
 FADES = np.array([1e6, 1e6, 0.15])
-"""s after which a third of a velocity is left, likewise: a cough is over soon."""
+"""s after which a third of a velocity is left, for each filter: a cough is soon over."""
 STRANGE = np.array([False, False, True])
 """Which filters expect motion in any direction."""
 SPEED = 12.0

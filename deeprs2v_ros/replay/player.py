@@ -23,7 +23,7 @@ from deeprs2v_ros.replay.messages import image_of, stamp_of
 from deeprs2v_ros.replay.transforms import TransformTree
 
 Begin = Callable[[Clock, Executor], Guidance]
-"""Makes the pipeline for a clock, and an executor for what nobody waits for."""
+"""Makes the pipeline for a clock, and for an executor that runs what no image waits for."""
 
 
 class AtOnce(Executor):
@@ -141,7 +141,7 @@ class Player:
             self._process(next_one)
 
     def start_over(self) -> None:
-        """The clock has jumped back: nothing of before it counts, and what waits is given up."""
+        """The clock has jumped back: nothing earlier counts, and waiting images are given up."""
         self._log("the stamps went back: started over")
         self._tree.clear()
         self._guidance.on_jump()
@@ -172,7 +172,7 @@ class Player:
 
 
 def started(guidance: Guidance) -> Guidance:
-    """The same, started; that it has been needs not be said."""
+    """The same, started, without a status that says so."""
     guidance.start()
     guidance.watch()
     return guidance

@@ -147,7 +147,7 @@ class Reenactment(Player):
                 self._settle(said, waiting)
 
     def start_over(self) -> None:
-        """Stamps have jumped back: TF of before does not count. Everything else goes by what was said."""
+        """Stamps have jumped back: earlier TF does not count. Everything else goes by what was said."""
         self._tree.clear()
 
     def finish(self) -> None:

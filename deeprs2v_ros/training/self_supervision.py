@@ -21,7 +21,7 @@ LEAST_SHOWN = 0.15
 """Share of the grid's plane that has to show data."""
 
 TILT = 30.0
-"""Degrees by which the probe leans away from the volume's y axis, at the most."""
+"""The most degrees by which the probe leans away from the volume's y axis."""
 
 ATTEMPTS = 50
 """Planes that are tried for each frame before the volume counts as too small."""

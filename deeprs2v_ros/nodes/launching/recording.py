@@ -68,7 +68,7 @@ def _folder(given: str) -> Path:
 
 
 def _say(event: ProcessExited, context: LaunchContext, bag: Path) -> None:
-    """A recording that has ended is no reason to stop the guidance, but whoever relies on it has to know."""
+    """A recording that has ended is no reason to stop the guidance, but those who rely on it have to know."""
     if not context.is_shutdown:
         launch.logging.get_logger("record").error(
             f"nothing is recorded any more, the guidance goes on: status {event.returncode}, {bag}"
