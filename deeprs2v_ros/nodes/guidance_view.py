@@ -44,8 +44,8 @@ KEPT = 30
 class GuidanceView(Node):
     """Shows every image with what the registration says of it; the newest one, if there is no time for all.
 
-    All is drawn in a thread of its own, and only what somebody subscribes to. What no status renews goes away by
-    itself.
+    Images are received only while somebody looks, and only what is looked at is drawn. What no status renews goes away
+    by itself. It is meant for a process of its own: drawing must not hold up what is waited for.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -64,7 +64,7 @@ class GuidanceView(Node):
         self._heard = self._shown = 0.0
         self._reading: Future[None] | None = None
         self._statuses = Inflow()
-        self._live = LiveImages(self, self._on_image)
+        self._live: LiveImages | None = None
         self.create_subscription(RegistrationStatus, "registration/status", self._on_status, qos.STATUS)
         self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
         self.create_timer(WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -98,6 +98,11 @@ class GuidanceView(Node):
         self._reading = self._background.submit(self._patient.use_volume, message.data)
 
     def _watch(self) -> None:
+        if self._views.wanted and self._live is None:
+            self._live = LiveImages(self, self._on_image)
+        elif self._live is not None and not self._views.wanted:
+            self._live.end()
+            self._live = None
         now = monotonic()
         if now - self._heard > OUT_OF_DATE and (
             self._shown < self._heard + OUT_OF_DATE or now - self._shown > REPEATED

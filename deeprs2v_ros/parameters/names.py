@@ -92,8 +92,10 @@ NAMES: Mapping[str, frozenset[str]] = {
             "image_timeout",
             "check_period",
             "prediction_rate",
-            "tumor.radius",
         }
+    ),
+    "guidance_view": frozenset(
+        {*_CART, "anatomy.files", "anatomy.frame", "mask", "mri.file", "mri.window", "tumor.radius"}
     ),
     "health": frozenset({"nodes"}),
     "target_monitor": frozenset({"transform_deadline", "image_time_offset", "tumor.radius"}),

@@ -212,7 +212,7 @@ def test_a_tracked_sequence_beside_the_arm_is_refused(processes, tmp_path, compo
 def test_rviz_looks_into_the_namespace(processes):
     words = processes("cart", rviz="true", namespace="cart1")["rviz2"]
     assert "/us/image:=/cart1/us/image" in words
-    assert "/registration/blend:=/cart1/registration/blend" in words
+    assert "/view/panel:=/cart1/view/panel" in words
     assert not any(word.startswith("/tf") for word in words)
     assert "-r" not in processes("cart", rviz="true")["rviz2"]
 

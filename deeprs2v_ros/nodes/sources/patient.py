@@ -10,8 +10,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.time import Time
-from tf2_ros import TransformException
+from tf2_msgs.msg import TFMessage
 
 from deeprs2v_ros.anatomy.reading import read_surfaces
 from deeprs2v_ros.anatomy.reslice import Reslicer
@@ -23,8 +22,8 @@ from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.volume import Volume, read_volume
 from deeprs2v_ros.nodes.running.parameters import declare, declare_choice, declare_numbers
+from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import transform_from_message
-from deeprs2v_ros.nodes.topics.transforms import transforms_of
 from deeprs2v_ros.parameters.cart import declare_tumour_radius
 from deeprs2v_ros.parameters.declaring import NUMBERS
 from deeprs2v_ros.registration.pyramid import sample_volume
@@ -81,7 +80,8 @@ class Patient:
     ) -> None:
         self._images, self._mask, self._mri = images, mask, mri
         self._surfaces, self._in_mri, self._radius = surfaces, in_mri, radius
-        self._buffer = transforms_of(node).buffer
+        self._places: dict[str, Array] = {}  # of frames in the volume that moves with the organ, which are said once
+        node.create_subscription(TFMessage, "/tf_static", self._on_fixed, qos.FIXED_TRANSFORMS)
         self._frames: list[NDArray[np.uint8]] = []
         self._lock = Lock()
         self._volume: Volume | None = None
@@ -116,7 +116,7 @@ class Patient:
 
     def now(self) -> Scenery:
         """What to draw with at present."""
-        volume_from_mri, tumour = self._place(MRI), self._place(TUMOR)
+        volume_from_mri, tumour = self._places.get(MRI), self._places.get(TUMOR)
         key = tuple(b"" if each is None else each.tobytes() for each in (volume_from_mri, tumour))
         with self._lock:
             scenery = self.scenery
@@ -141,9 +141,11 @@ class Patient:
             structures=structures(surfaces, None if tumour is None else tumour[:3, 3], self._radius),
         )
 
-    def _place(self, frame: str) -> Array | None:
-        """Where a frame is in the volume (4, 4) mm, which is said once; None as long as nobody has."""
-        try:
-            return transform_from_message(self._buffer.lookup_transform(CORRECTED, frame, Time()).transform)
-        except (TransformException, InputError):
-            return None
+    def _on_fixed(self, message: TFMessage) -> None:
+        for each in message.transforms:
+            frame = each.child_frame_id.lstrip("/")
+            if each.header.frame_id.lstrip("/") == CORRECTED and frame in (MRI, TUMOR):
+                try:
+                    self._places[frame] = transform_from_message(each.transform)
+                except InputError as error:
+                    self.trouble = f"{frame}: {error}"

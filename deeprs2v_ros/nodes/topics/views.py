@@ -36,6 +36,11 @@ class Views:
         self._markers = node.create_publisher(MarkerArray, "view/markers", qos.STATUS)
         self._renewed = 0.0
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody looks."""
+        return any(each.get_subscription_count() for each in (*self._pictures.values(), self._plane, self._markers))
+
     def show(self, sight: Sight, scenery: Scenery, message: Image | None) -> None:
         """Show an image with what is said of it; ``message`` is None if it was shown before."""
         stamp = self._clock.now().to_msg() if message is None else message.header.stamp
