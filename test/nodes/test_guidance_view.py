@@ -35,7 +35,7 @@ from deeprs2v_ros.view.scenery import TUMOUR
 from deeprs2v_ros.view.words import AMBER, COLOURS, GREEN, RED
 
 RADIUS = 8.0
-TUMOUR_AT = apply(POSE, CENTRE + [0.0, 0.0, 3.0])  # the plane cuts it 3 mm from its middle
+TUMOUR_AT = apply(POSE, CENTRE + np.array([0.0, 0.0, 3.0]))  # the plane cuts it 3 mm from its middle
 NOWHERE = pose_message(np.eye(4))
 NOWHERE.position.x = math.nan
 
@@ -205,7 +205,7 @@ def test_the_live_plane_lies_in_its_place_with_its_grey_levels(room):
 def test_surfaces_go_with_the_belief_and_by_themselves(room):
     room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
     room.until(lambda: any(each.ns == "anatomy" for array in room.markers for each in array.markers))
-    shown = [each for array in room.markers for each in array.markers if each.ns == "anatomy"][0]
+    shown = next(each for array in room.markers for each in array.markers if each.ns == "anatomy")
     corners = np.array([[p.x, p.y, p.z] for p in shown.points]) * 1e3
     assert np.linalg.norm(corners - TUMOUR_AT, axis=1) == pytest.approx(RADIUS, abs=0.3)
     assert shown.header.frame_id == "us_volume_predicted" and shown.frame_locked
@@ -234,10 +234,8 @@ def test_mri_is_the_slice_at_the_registered_plane(ros, keep, spin_until, tmp_pat
     write_volume(tmp_path / "mri.mha", mri)
     room = Room(ros, keep, spin_until, tmp_path, **{"mri.file": str(tmp_path / "mri.mha"), "mri.window": [0.0, 400.0]})
     middle = apply(mri.volume_from_voxel, (np.array(mri.size) - 1) / 2.0)
-    volume_from_mri = rigid(
-        Rotation.from_euler("xyz", [5, 10, -8], degrees=True).as_matrix(),
-        apply(POSE, CENTRE) - middle + [3.0, -4.0, 2.0],
-    )
+    to = apply(POSE, CENTRE) - middle + np.array([3.0, -4.0, 2.0])
+    volume_from_mri = rigid(Rotation.from_euler("xyz", [5, 10, -8], degrees=True).as_matrix(), to)
     StaticTransformBroadcaster(room.node).sendTransform(
         transform_messages([Link(CORRECTED, MRI, volume_from_mri)], stamp_message(1))
     )

@@ -3,6 +3,8 @@
 from xml.etree import ElementTree
 
 import pytest
+import rclpy
+from sensor_msgs.msg import Image
 from test_parameter_files import CLASSES
 
 from deeprs2v_ros.nodes.composed.cart import BESIDE, NODES
@@ -54,6 +56,9 @@ def test_a_node_may_do_what_it_does_and_nothing_else(ros, keep, spin_until, tmp_
     def does(kind):
         return {each for each, _ in getattr(node, KINDS[kind])(name, node.get_namespace())}
 
+    if name == "guidance_view":  # which receives images only while somebody looks
+        keep(rclpy.create_node("onlooker", context=ros)).create_subscription(Image, "view/panel", print, 1)
+        spin_until(lambda: "/us/image" in does("subscribe"), node)
     spin_until(lambda: "/rosout" in does("publish"), node)
     for kind in KINDS:
         assert does(kind) == allowed(profile, kind) - AS_TOLD.get(kind, set()), kind
