@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, Thread
@@ -158,6 +159,7 @@ class GuidanceView(Node):
 
 def main() -> int:
     """Run the node."""
+    os.nice(10)  # whatever else there is to do goes first
     return run(GuidanceView)
 
 

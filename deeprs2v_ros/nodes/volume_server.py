@@ -38,12 +38,12 @@ from deeprs2v_ros.nodes.sources.volumes import acquire, make_from_sequence, outp
 from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import METRES, image_message, transform_from_numbers, transform_messages
 from deeprs2v_ros.nodes.topics.markers import at_acquisition, nothing
-from deeprs2v_ros.nodes.topics.overlay import three_slices
 from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
 from deeprs2v_ros.parameters.declaring import check_numbers
 from deeprs2v_ros.replay.volume_place import volume_place
 from deeprs2v_ros.resources import home
 from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
+from deeprs2v_ros.view.slices import three_slices
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
 CHANGING = (

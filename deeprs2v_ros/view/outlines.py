@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.imaging.slicing import Lattice
 
 Picture = NDArray[np.uint8]
 
@@ -15,14 +16,13 @@ _FARTHEST = 2**15  # pixels: what lies farther outside is not drawn
 _SHADOW = (0, 0, 0)
 
 
-def draw(
-    picture: Picture, segments: Array, pixel_size: tuple[float, float], colour: tuple[int, int, int], width: int
-) -> None:
+def draw(picture: Picture, segments: Array, lattice: Lattice, colour: tuple[int, int, int], width: int) -> None:
     """Draw ``segments`` (K, 2, 2), image coordinates (x, y) mm, into a ``picture`` (rows, columns, 3).
 
-    Lines are ``width`` pixels wide; wide ones have a dark rim, so that they show on bright tissue.
+    ``lattice`` says where its pixels are. Lines are ``width`` pixels wide; wide ones have a dark rim, so that they show
+    on bright tissue.
     """
-    pixels = np.asarray(segments, float) / pixel_size
+    pixels = (np.asarray(segments, float) - lattice.origin) / lattice.spacing
     pixels = pixels[(np.abs(pixels) < _FARTHEST).all(axis=(1, 2))]
     if not len(pixels):
         return

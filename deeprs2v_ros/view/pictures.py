@@ -12,7 +12,7 @@ plane is, and say so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -33,7 +33,7 @@ from deeprs2v_ros.view.words import COLOURS, because, headline
 
 NAMES = ("live", "slice", "mri", "blend", "panel")
 
-BACKGROUND, TEXT, FAINT = (16, 18, 24), (240, 242, 245), (150, 155, 165)
+BACKGROUND, DARK, TEXT, FAINT = (16, 18, 24), (30, 25, 15), (255, 255, 255), (150, 155, 165)
 WIDTH = 480
 """Pixels of each picture in the panel."""
 BAR, CAPTION, GAP = 54, 30, 6
@@ -78,100 +78,110 @@ class Scenery:
 
 
 def draw_pictures(sight: Sight, scenery: Scenery, images: ImageGeometry, wanted: Collection[str]) -> dict[str, Picture]:
-    """The pictures of ``NAMES`` that are ``wanted``: slice and mri (rows, columns), the others (rows, columns, 3)."""
-    artist = _Artist(sight, scenery, images)
-    makers: Mapping[str, Callable[[], Picture]] = {
-        "live": lambda: artist.live,
-        "slice": lambda: artist.slice,
-        "mri": lambda: artist.mri,
-        "blend": lambda: artist.blend,
-        "panel": artist.panel,
-    }
-    return {name: makers[name]() for name in wanted}
+    """The pictures of `NAMES` that are ``wanted``: slice and mri (rows, columns), the others (rows, columns, 3)."""
+    artist = _Artist(sight, scenery, images, images.shape)
+    return {name: _panel(sight, scenery, images) if name == "panel" else getattr(artist, name) for name in wanted}
 
 
 class _Artist:
-    """Makes what is asked for, and nothing twice."""
+    """Draws pictures of a ``shape`` (rows, columns), all of the same field of view, and none of them twice."""
 
-    def __init__(self, sight: Sight, scenery: Scenery, images: ImageGeometry) -> None:
-        self._sight, self._scenery, self._images = sight, scenery, images
-        self._line = max(1, round(sight.frame.shape[0] / 300))
+    def __init__(self, sight: Sight, scenery: Scenery, images: ImageGeometry, shape: tuple[int, int]) -> None:
+        self._sight, self._scenery, self._centre = sight, scenery, images.centre
+        shrunk = np.array(images.shape[::-1]) / shape[::-1]
+        size = np.array(images.pixel_size)
+        x, y = (0.5 * (shrunk - 1.0) * size).tolist()
+        self._lattice = Lattice(shape, tuple((shrunk * size).tolist()), (x, y))
+        self._line = max(2, round(shape[0] / 300))
+
+    @cached_property
+    def _frame(self) -> Picture:
+        return self._fitting(self._sight.frame)
 
     @cached_property
     def live(self) -> Picture:
-        return self._outlined(np.dstack([self._sight.frame] * 3))
+        return self.outlined(self._frame)
 
     @cached_property
     def slice(self) -> Picture:
         slicer, plane = self._scenery.slicer, self._sight.plane
-        return np.zeros_like(self._sight.frame) if slicer is None or plane is None else slicer.slice(plane)
+        return np.zeros_like(self._frame) if slicer is None or plane is None else self._fitting(slicer.slice(plane))
 
     @cached_property
     def mri(self) -> Picture:
         mri, plane = self._scenery.mri, self._sight.plane
         if mri is None or plane is None:
-            return np.zeros_like(self._sight.frame)
-        lattice = Lattice(self._images.shape, self._images.pixel_size, (0.0, 0.0))
-        return mri.slice(lattice, self._scenery.mri_from_volume @ plane)
+            return np.zeros_like(self._frame)
+        return mri.slice(self._lattice, self._scenery.mri_from_volume @ plane)
 
     @cached_property
     def blend(self) -> Picture:
-        if not self._sight.believed:
-            return np.dstack([self._sight.frame] * 3)
-        return self._outlined(blend(self._sight.frame, self.slice))
+        return self.outlined(blend(self._frame, self.slice)) if self._sight.believed else self.live
 
-    def panel(self) -> Picture:
-        sight = self._sight
-        names = [name for name in _TITLES if name != "mri" or self._scenery.mri is not None]
-        rows, columns = sight.frame.shape
-        x, y = self._images.pixel_size
-        height = round(WIDTH * rows * y / (columns * x))
-        canvas = np.empty((BAR + CAPTION + height, len(names) * (WIDTH + GAP) - GAP, 3), np.uint8)
-        canvas[...] = BACKGROUND
-        self._bar(canvas[:BAR])
-        for number, name in enumerate(names):
-            left = number * (WIDTH + GAP)
-            corrected = sight.believed or name in ("live", "blend") or sight.plane is None
-            write(canvas, _TITLES[name] + ("" if corrected else _NOT_CORRECTED), (left + 8, BAR + 5), 15, FAINT)
-            shown = cv2.resize(self._shown(name), (WIDTH, height), interpolation=cv2.INTER_AREA)
-            canvas[BAR + CAPTION :, left : left + WIDTH] = shown
-        edge = BAR + CAPTION
-        cv2.rectangle(canvas, (0, edge), (WIDTH - 1, edge + height - 1), COLOURS[sight.state], 3)
-        return canvas
+    def outlined(self, picture: Picture) -> Picture:
+        """A ``picture`` in colour, with the anatomy where it is believed."""
+        coloured = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
+        for segments, colour, width in self._outlines:
+            draw(coloured, segments, self._lattice, colour, width)
+        return coloured
 
-    def _shown(self, name: str) -> Picture:
-        """One of the panel's pictures: in colour, with outlines."""
-        if name in ("live", "blend"):
-            return getattr(self, name)
-        return self._outlined(np.dstack([getattr(self, name)] * 3))
-
-    def _bar(self, bar: Picture) -> None:
-        sight = self._sight
-        bar[...] = COLOURS[sight.state]
-        end = 14 + write(bar, sight.state.name, (14, 10), 26, (255, 255, 255), bold=True)
-        why = because(sight.state, sight.reason)
-        line = headline(sight.state) + (f"; {why}" if why else "")
-        write(bar, line, (end + 18, 15), 18, (255, 255, 255))
-        beside = self._beside()
-        if beside:
-            write(bar, beside, (bar.shape[1] - 8 - 10 * len(beside), 17), 16, (255, 255, 255))
-
-    def _beside(self) -> str:
-        """Where the tumour is, if the plane misses it."""
-        tumour, sight = self._scenery.tumour, self._sight
-        if tumour is None or not sight.believed or len(tumour.surface.cut(sight.plane)):
-            return ""
-        z = apply(inverse(sight.plane), tumour.centre)[2]
-        return f"tumour {abs(z):.0f} mm {'behind' if z > 0.0 else 'in front of'} this plane"
-
-    def _outlined(self, picture: Picture) -> Picture:
-        sight = self._sight
+    @cached_property
+    def _outlines(self) -> list[tuple[Array, tuple[int, int, int], int]]:
+        sight, found = self._sight, []
         if not sight.believed:
-            return picture
-        size = self._images.pixel_size
+            return found
         for each in self._scenery.structures:
-            draw(picture, each.surface.cut(sight.plane), size, each.colour, self._line)
+            found.append((each.surface.cut(sight.plane), each.colour, self._line))
             if each.tumour and sight.covariance is not None:
-                far = margin(sight.covariance, sight.plane, self._images.centre, each.centre)
-                draw(picture, each.grown(far).cut(sight.plane), size, each.colour, 1)
-        return picture
+                far = margin(sight.covariance, sight.plane, self._centre, each.centre)
+                found.append((each.grown(far).cut(sight.plane), each.colour, 1))
+        return found
+
+    def _fitting(self, picture: Picture) -> Picture:
+        rows, columns = self._lattice.shape
+        return (
+            picture
+            if picture.shape == (rows, columns)
+            else cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA)
+        )
+
+
+def _panel(sight: Sight, scenery: Scenery, images: ImageGeometry) -> Picture:
+    rows, columns = images.shape
+    x, y = images.pixel_size
+    height = round(WIDTH * rows * y / (columns * x))
+    artist = _Artist(sight, scenery, images, (height, WIDTH))
+    names = [name for name in _TITLES if name != "mri" or scenery.mri is not None]
+    panel = np.empty((BAR + CAPTION + height, len(names) * (WIDTH + GAP) - GAP, 3), np.uint8)
+    panel[...] = BACKGROUND
+    _write_bar(panel[:BAR], sight, scenery)
+    for number, name in enumerate(names):
+        left, top = number * (WIDTH + GAP), BAR + CAPTION
+        tissue = name not in ("live", "blend")
+        alone = _NOT_CORRECTED if tissue and sight.plane is not None and not sight.believed else ""
+        write(panel, _TITLES[name] + alone, (left + 8, BAR + 5), 15, FAINT)
+        picture = getattr(artist, name)
+        panel[top:, left : left + WIDTH] = artist.outlined(picture) if tissue else picture
+        cv2.rectangle(panel, (left, top), (left + WIDTH - 1, top + height - 1), COLOURS[sight.state], 2)
+        if tissue and sight.plane is None:
+            write(panel, "not known yet", (left + WIDTH // 2 - 50, top + height // 2), 15, FAINT)
+    return panel
+
+
+def _write_bar(bar: Picture, sight: Sight, scenery: Scenery) -> None:
+    bar[...] = COLOURS[sight.state]
+    ink = DARK if sight.state is State.HOLDING else TEXT
+    end = 14 + write(bar, sight.state.name, (14, 10), 26, ink, bold=True)
+    why = because(sight.state, sight.reason)
+    beside = _beside(sight, scenery)
+    line = "; ".join(filter(None, (headline(sight.state), why, beside)))
+    write(bar, line, (end + 18, 15), 18, ink)
+
+
+def _beside(sight: Sight, scenery: Scenery) -> str:
+    """Where the tumour is, if the plane misses it."""
+    tumour = scenery.tumour
+    if tumour is None or not sight.believed or len(tumour.surface.cut(sight.plane)):
+        return ""
+    z = apply(inverse(sight.plane), tumour.centre)[2]
+    return f"the tumour is {abs(z):.0f} mm {'behind' if z > 0.0 else 'in front of'} this plane"

@@ -83,7 +83,7 @@ class Room:
         self._spin_until(condition, self.view, self.node)
 
     def frame(self):
-        return cut_frame(VOLUME_IMAGE, POSE, seed=self._stamp % 1000)
+        return cut_frame(VOLUME_IMAGE, POSE, seed=self._stamp // 10**8 % 1000)
 
     def show(self, state, reason="", accepted=False, pose=None, tracked=None, held=None, sigma=0.5):
         """One image and what is said of it: the pictures of it by name."""
@@ -92,8 +92,23 @@ class Room:
         self._image.publish(image_message(self.frame(), "mono8", IMAGE, stamp_message(stamp)))
         self.until(lambda: stamp in self.view._waiting)
         self._status.publish(self.status(stamp, state, reason, accepted, pose, tracked, held, sigma))
-        self.until(lambda: all(stamp in found for found in self.pictures.values()))
+        self.until(
+            lambda: (
+                all(stamp in found for found in self.pictures.values())
+                and self.planes
+                and nanoseconds(self.planes[-1].header.stamp) == stamp
+            )
+        )
         return {name: found[stamp] for name, found in self.pictures.items()}
+
+    def forget(self):
+        for found in self.pictures.values():
+            found.clear()
+
+    def next(self):
+        """The next pictures of anything."""
+        self.until(lambda: all(self.pictures.values()))
+        return {name: list(found.values())[-1] for name, found in self.pictures.items()}
 
     def status(self, stamp, state, reason="", accepted=False, pose=None, tracked=None, held=None, sigma=0.5):
         message = Status(state=int(state), accepted=accepted, reason=reason, without_image=False)
@@ -173,26 +188,25 @@ def test_nothing_of_the_anatomy_is_drawn_where_the_registration_is_not_believed(
 
 def test_a_change_of_state_without_an_image_takes_the_tumour_away(room):
     room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
-    before = len(room.pictures["live"])
+    room.forget()
     room.say(state=Status.LOST, reason="IMAGE_STALE")
-    room.until(lambda: len(room.pictures["live"]) > before)
-    assert len(drawn(list(room.pictures["live"].values())[-1])) == 0
-    assert bar(list(room.pictures["panel"].values())[-1]) == RED
+    shown = room.next()
+    assert len(drawn(shown["live"])) == 0
+    assert bar(shown["panel"]) == RED
 
 
 def test_a_registration_that_falls_silent_is_not_believed_any_more(room):
     room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
-    before = len(room.pictures["live"])
+    room.forget()
     began = room.node.get_clock().now().nanoseconds
-    room.until(lambda: len(room.pictures["live"]) > before)
-    assert len(drawn(list(room.pictures["live"].values())[-1])) == 0
-    assert bar(list(room.pictures["panel"].values())[-1]) == RED
+    shown = room.next()
+    assert len(drawn(shown["live"])) == 0
+    assert bar(shown["panel"]) == RED
     assert room.node.get_clock().now().nanoseconds - began > 0.5e9 * OUT_OF_DATE
 
 
 def test_the_live_plane_lies_in_its_place_with_its_grey_levels(room):
     shown = room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
-    room.until(lambda: room.planes)
     plane = room.planes[-1]
     grey = np.array(plane.data, np.int8).view(np.uint8).reshape(plane.info.height, plane.info.width)
     free = ~(np.ptp(shown["live"], axis=-1) > 0)
@@ -204,8 +218,13 @@ def test_the_live_plane_lies_in_its_place_with_its_grey_levels(room):
 
 def test_surfaces_go_with_the_belief_and_by_themselves(room):
     room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
-    room.until(lambda: any(each.ns == "anatomy" for array in room.markers for each in array.markers))
-    shown = next(each for array in room.markers for each in array.markers if each.ns == "anatomy")
+
+    def anatomy(action):
+        markers = (each for array in room.markers for each in array.markers)
+        return [each for each in markers if each.ns == "anatomy" and each.action == action]
+
+    room.until(lambda: anatomy(Marker.ADD))
+    shown = anatomy(Marker.ADD)[0]
     corners = np.array([[p.x, p.y, p.z] for p in shown.points]) * 1e3
     assert np.linalg.norm(corners - TUMOUR_AT, axis=1) == pytest.approx(RADIUS, abs=0.3)
     assert shown.header.frame_id == "us_volume_predicted" and shown.frame_locked
@@ -213,8 +232,7 @@ def test_surfaces_go_with_the_belief_and_by_themselves(room):
     room.markers.clear()
     room.show(Status.LOST, "OUT_OF_VOLUME", tracked=POSE)
     room.until(lambda: room.markers)
-    anatomy = [each for array in room.markers for each in array.markers if each.ns == "anatomy"]
-    assert anatomy and all(each.action == Marker.DELETE for each in anatomy)
+    assert anatomy(Marker.DELETE) and not anatomy(Marker.ADD)
     text = next(each.text for array in room.markers for each in array.markers if each.text)
     assert text.startswith("LOST: the probe is outside the volume")
 
