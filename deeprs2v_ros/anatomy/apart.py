@@ -76,11 +76,11 @@ def serve() -> None:
     read = import_module(module).read
     with os.fdopen(os.dup(1), "wb") as output:
         os.dup2(2, 1)  # what libraries print is not an answer
+        status, answer = 0, io.BytesIO()
         try:
             for array in read(path):
-                np.save(output, array, allow_pickle=False)
+                np.save(answer, array, allow_pickle=False)
         except InputError as error:
-            output.write(" ".join(str(error).split())[:500].encode(errors="replace"))
-            output.flush()
-            os._exit(_REFUSED)
-    os._exit(0)  # libraries that were given damaged files may crash while they tidy up
+            status, answer = _REFUSED, io.BytesIO(" ".join(str(error).split())[:500].encode(errors="replace"))
+        output.write(answer.getbuffer())
+    os._exit(status)  # libraries that were given damaged files may crash while they tidy up

@@ -32,8 +32,9 @@ def read_label_surfaces(path: Path, stem: str) -> dict[str, Surface]:
     5 million triangles, a segment that is empty, a name that two have, and if VTK is not installed.
     """
     need("anatomy", "vtkmodules")
-    names = _segment_names(path) if path.name.lower().endswith(".nrrd") else {}
-    layers = read_layers(path) if path.name.lower().endswith(".nrrd") else [read_volume(path)]
+    is_nrrd = path.name.lower().endswith(".nrrd")
+    layers = read_layers(path) if is_nrrd else [read_volume(path)]
+    names = _segment_names(path) if is_nrrd else {}
     surfaces: dict[tuple[int, int], Surface] = {}
     triangles = 0
     for number, layer in enumerate(layers):

@@ -1,4 +1,4 @@
-"""Meshes by VTK's readers: called by `apart.read_apart` alone, since a damaged file may end the process."""
+"""Meshes, most by VTK's readers: called by `apart.read_apart` alone, since a damaged file may end the process."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkOutputWindow, vtkStringOutputWindow
 from vtkmodules.vtkCommonDataModel import vtkPolyData
 from vtkmodules.vtkFiltersCore import vtkStaticCleanPolyData, vtkTriangleFilter
-from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkSTLReader
+from vtkmodules.vtkIOGeometry import vtkOBJReader
 from vtkmodules.vtkIOLegacy import vtkPolyDataReader
 from vtkmodules.vtkIOPLY import vtkPLYReader
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
-from deeprs2v_ros.anatomy.polydata import MOST_TRIANGLES, surface_arrays
+from deeprs2v_ros.anatomy.ply import check_whole
+from deeprs2v_ros.anatomy.polydata import MOST_TRIANGLES, surface_arrays, to_polydata
+from deeprs2v_ros.anatomy.stl import read_corners
 from deeprs2v_ros.errors import InputError
 
 _READERS = {
-    ".stl": vtkSTLReader,
     ".vtk": vtkPolyDataReader,
     ".vtp": vtkXMLPolyDataReader,
     ".ply": vtkPLYReader,
@@ -35,15 +36,8 @@ def read(path: str) -> tuple[NDArray, NDArray, NDArray]:
     Raises InputError, without the file's name, for what VTK calls an error, more than `MOST_TRIANGLES`, vertices that
     are NaN or infinite, indices of vertices that are not there, and a surface without triangles.
     """
-    window = vtkStringOutputWindow()
-    vtkOutputWindow.SetInstance(window)
-    reader = _READERS[Path(path).suffix.lower()]()
-    reader.SetFileName(path)
-    reader.Update()
-    said = re.search(r"ERROR: In .*?\): (.*?)(?=ERROR:|Warning:|\Z)", window.GetOutput(), re.DOTALL)
-    if said or reader.GetErrorCode():
-        raise InputError(f"cannot be read as a mesh ({said.group(1).strip()[:200] if said else 'damaged'})")
-    polydata = reader.GetOutput()
+    suffix = Path(path).suffix.lower()
+    polydata = _from_stl(Path(path)) if suffix == ".stl" else _by_vtk(Path(path), suffix)
     _check(polydata)
     triangulation, merging = vtkTriangleFilter(), vtkStaticCleanPolyData()
     triangulation.SetInputData(polydata)
@@ -56,6 +50,25 @@ def read(path: str) -> tuple[NDArray, NDArray, NDArray]:
     if not len(triangles):
         raise InputError("holds no triangles")
     return vertices, triangles, np.array(_space(Path(path), polydata))
+
+
+def _from_stl(path: Path) -> vtkPolyData:
+    corners = read_corners(path).reshape(-1, 3)
+    return to_polydata(corners, np.arange(len(corners)).reshape(-1, 3))
+
+
+def _by_vtk(path: Path, suffix: str) -> vtkPolyData:
+    if suffix == ".ply":
+        check_whole(path)
+    window = vtkStringOutputWindow()
+    vtkOutputWindow.SetInstance(window)
+    reader = _READERS[suffix]()
+    reader.SetFileName(str(path))
+    reader.Update()
+    said = re.search(r"ERROR: In .*?\): (.*?)(?=ERROR:|Warning:|\Z)", window.GetOutput(), re.DOTALL)
+    if said or reader.GetErrorCode():
+        raise InputError(f"cannot be read as a mesh ({said.group(1).strip()[:200] if said else 'damaged'})")
+    return reader.GetOutput()
 
 
 def _check(polydata: vtkPolyData) -> None:

@@ -29,7 +29,7 @@ def to_polydata(vertices: NDArray, triangles: NDArray) -> vtkPolyData:
 
 
 def surface_arrays(polydata: vtkPolyData) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Vertices (N, 3) and triangles (M, 3) of what holds nothing but triangles; those without an extent are left out."""
+    """Vertices (N, 3) and triangles (M, 3) of what holds triangles alone; those with a vertex twice are left out."""
     from vtkmodules.util.numpy_support import vtk_to_numpy
 
     if polydata.GetNumberOfPolys() == 0:

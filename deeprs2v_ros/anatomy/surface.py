@@ -38,10 +38,9 @@ class Surface:
         image_from_volume = inverse(volume_from_image)
         height = _coordinate(image_from_volume[2], self.vertices)
         sides = (height >= 0.0)[self.triangles]
-        above = sides.sum(axis=1)
-        crossed = (above == 1) | (above == 2)
+        crossed = (sides[:, 0] != sides[:, 1]) | (sides[:, 1] != sides[:, 2])
         sides, triangles = sides[crossed], self.triangles[crossed]
-        alone = np.where(above[crossed] == 1, sides.argmax(axis=1), sides.argmin(axis=1))  # on its side of the plane
+        alone = np.where(sides.sum(axis=1) == 1, sides.argmax(axis=1), sides.argmin(axis=1))  # on its side of the plane
         row = np.arange(len(triangles))
         ends = np.empty((len(triangles), 2, 2))
         for end in (0, 1):
@@ -56,7 +55,7 @@ class Surface:
         return ends[(ends[:, 0] != ends[:, 1]).any(axis=1)]  # without those that only touch the plane
 
     def reduced(self, most: int) -> Surface:
-        """This surface with at most ``most`` triangles, for display (Garland and Heckbert's quadric decimation).
+        """The surface with at most ``most`` triangles, for display (Garland and Heckbert's quadric decimation).
 
         Raises InputError if VTK is not installed.
         """
