@@ -65,7 +65,21 @@ def read_volume(path: str | Path) -> Volume:
     is not positive, axes that are not at right angles, or an origin that is nowhere; values that are NaN or infinite,
     and an image without data (all 0).
     """
-    path = Path(path)
+    return _read(Path(path), several=False)
+
+
+def read_layers(path: str | Path) -> list[Volume]:
+    """Read the layers of a volume with several values a voxel, as .nrrd files of segmentations have them.
+
+    Raises InputError as `read_volume`, save for the number of values.
+    """
+    volume = _read(Path(path), several=True)
+    layers = np.moveaxis(volume.array, 3, 0) if volume.array.ndim == 4 else [volume.array]
+    return [Volume(layer, volume.spacing, volume.origin, volume.direction) for layer in layers]
+
+
+def _read(path: Path, several: bool) -> Volume:
+    """The volume in a file; with ``several`` values a voxel, its array is (z, y, x, values)."""
     try:
         there = path.is_file()
     except OSError as error:  # a name that is too long
@@ -82,10 +96,10 @@ def read_volume(path: str | Path) -> Volume:
         reader.ReadImageInformation()
         if reader.GetDimension() != 3:
             raise InputError(f"{path}: is {reader.GetDimension()}D; a volume has 3 dimensions")
-        if reader.GetNumberOfComponents() != 1:
+        if reader.GetNumberOfComponents() != 1 and not several:
             raise InputError(f"{path}: has {reader.GetNumberOfComponents()} values a voxel; a volume has one")
         _check_place(path, reader)
-        check_size(path, prod(reader.GetSize()) * _voxel_bytes(reader))
+        check_size(path, prod(reader.GetSize()) * reader.GetNumberOfComponents() * _value_bytes(reader))
         _check_nifti_is_whole(path, reader)
         image = reader.Execute()
     except RuntimeError as error:
@@ -168,7 +182,7 @@ def _check_place(path: Path, reader: sitk.ImageFileReader) -> None:
         )
 
 
-def _voxel_bytes(reader: sitk.ImageFileReader) -> int:
+def _value_bytes(reader: sitk.ImageFileReader) -> int:
     return sitk.GetArrayFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).itemsize
 
 
