@@ -66,6 +66,8 @@ NAMES: Mapping[str, frozenset[str]] = {
             "base_from_volume.xyzw",
             "tumor.position",
             "tumor.radius",
+            "volume_from_mri.file",
+            "volume_from_mri.inverted",
             "volume_from_mri.xyz",
             "volume_from_mri.xyzw",
         }

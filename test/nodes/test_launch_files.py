@@ -404,7 +404,7 @@ def test_all_ends_with_a_bag_that_is_played_once(launch, inputs, bag, fake_ros2)
 
 def test_the_volume_is_where_the_bag_says(launch, inputs, bag, fake_ros2):
     running = launch("replay", bag=bag, namespace="cart1", path=fake_ros2(0, plays=True), **inputs)
-    (said,) = running.until(rf"us_volume is where {bag} says \(m, quaternion\): (\S+ \S+ \S+) ")
+    (said,) = running.until(rf"base_from_volume is what {bag} says \(m, quaternion\): (\S+ \S+ \S+) ")
     assert [float(each) for each in said.split()] == pytest.approx(BASE_FROM_VOLUME[:3, 3] / 1e3, rel=1e-3)
     assert running.interrupt() == 0
 
