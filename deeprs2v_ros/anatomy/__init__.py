@@ -1,0 +1,1 @@
+"""What is known of the patient's anatomy beside ultrasound: surfaces, MRI or CT, vessels."""
