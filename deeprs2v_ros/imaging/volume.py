@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -113,8 +114,10 @@ def _read(path: Path, several: bool) -> Volume:
     return Volume(array, np.array(image.GetSpacing()), np.array(image.GetOrigin()), direction)
 
 
-def write_volume(path: str | Path, volume: Volume) -> None:
+def write_volume(path: str | Path, volume: Volume, fields: Mapping[str, str] | None = None) -> None:
     """Write a volume, compressed, whole or not at all, as .mha, .nrrd, .nii or .nii.gz.
+
+    ``fields`` go into the header of .mha and .nrrd; NIfTI has no place for them.
 
     Raises InputError for another suffix, for a folder that cannot be written, and for a disk that is full.
     """
@@ -122,6 +125,8 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     if not path.name.endswith(_ONE_FILE_SUFFIXES):
         raise InputError(f"{path}: a volume is written as one of {', '.join(_ONE_FILE_SUFFIXES)}")
     image = to_image(volume)
+    for name, value in (fields or {}).items():
+        image.SetMetaData(name, value)
     with written_whole(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
