@@ -4,7 +4,7 @@
 
 FOLDER holds a recording: volume.mha, frames.igs.mha and mask.png. Its frames are shown at `rate` a second as if the
 liver breathed by 15 mm. All nodes run in one process, as they are launched, and guidance_view in its own; its MRI is
-the volume itself. Writes view.md, to be read, and view.json. Needs ROS. Exit status 1: the median or the 95th percentile
+the volume itself. Writes view.md, to be read, and view.json. Needs ROS. Exit status 1: the median or the 95 % bound
 grows by more than 5 ms, or pictures come less often than 9 of 10 images.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,13 @@ def read_label_surfaces(path: Path, stem: str) -> dict[str, Surface]:
             raise InputError(f"{path}: holds two segments of the name {name!r}")
         found[name] = surface
     return found
+
+
+def label_surfaces(volume: Volume, names: Mapping[int, str]) -> dict[str, Surface]:
+    """A surface for each label of a label map that has a name, mm. Raises InputError if VTK is not installed."""
+    need("anatomy", "vtkmodules")
+    found = {label: _surface(mask, volume, corner) for label, corner, mask in _marked(Path("labels"), volume.array)}
+    return {names[label]: surface for label, surface in found.items() if label in names}
 
 
 def _segment_names(path: Path) -> dict[tuple[int, int], str]:

@@ -237,6 +237,7 @@ class VolumeServer(ManagedNode):
         base_from_volume, volume_from_mri = _place(values, "base_from_volume"), _place(values, "volume_from_mri")
         if self._cart is not None:
             position, base_from_volume = self._cart.scene.target, self._cart.base_from_volume
+            volume_from_mri = self._cart.scene.volume_from_mri
         transforms = [
             LinkTransform(BASE, VOLUME, base_from_volume),
             LinkTransform(CORRECTED, TUMOR, rigid(translation=position)),

@@ -97,7 +97,7 @@ NAMES: Mapping[str, frozenset[str]] = {
         }
     ),
     "guidance_view": frozenset(
-        {*_CART, "anatomy.files", "anatomy.frame", "mask", "mri.file", "mri.window", "tumor.radius"}
+        {*_IMAGES, *_SCENE, "anatomy.files", "anatomy.frame", "mask", "mri.file", "mri.window", "tumor.radius"}
     ),
     "health": frozenset({"nodes"}),
     "target_monitor": frozenset({"transform_deadline", "image_time_offset", "tumor.radius"}),

@@ -44,8 +44,8 @@ def make_mri(liver: Liver) -> tuple[Volume, Array]:
     magnitude of a signal with Gaussian noise in both channels (Gudbjartsson and Patz, Magn. Reson. Med. 34, 1995).
     The same seed gives the same image.
     """
-    rng = np.random.default_rng([liver.seed, 0x3717])
-    volume_from_mri = rigid(_turn(rng, _TURN_DEG), _SHIFT_MM * _up_to_one(rng))
+    rng = _generator(liver.seed)
+    volume_from_mri = _place(rng)
     direction = _turn(rng, _OBLIQUE_DEG)
 
     organ, sizes = liver.organ, np.array(liver.regions.shape[::-1])
@@ -67,6 +67,11 @@ def make_mri(liver: Liver) -> tuple[Volume, Array]:
     return Volume(np.rint(image).astype(np.uint16), _SPACING.copy(), origin, direction), volume_from_mri
 
 
+def place_of_mri(seed: int) -> Array:
+    """``volume_from_mri`` of `make_mri` for the subject of that ``seed``."""
+    return _place(_generator(seed))
+
+
 def scene_anatomy(liver: Liver) -> Volume:
     """The true vessels (1) and tumour (2) at rest, uint8 on the voxels of the tissue, in the volume frame.
 
@@ -82,6 +87,14 @@ def scene_anatomy(liver: Liver) -> Volume:
     )
     labels[z[:, None, None] + y[None, :, None] + x[None, None, :] < 1.0] = TUMOUR
     return Volume(labels, np.full(3, float(organ.spacing)), organ.origin.copy())
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 0x3717])
+
+
+def _place(rng: np.random.Generator) -> Array:
+    return rigid(_turn(rng, _TURN_DEG), _SHIFT_MM * _up_to_one(rng))
 
 
 def _turn(rng: np.random.Generator, degrees: float) -> Array:

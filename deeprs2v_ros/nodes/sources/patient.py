@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
+from deeprs2v_ros.anatomy.label_maps import label_surfaces
 from deeprs2v_ros.anatomy.reading import read_surfaces
 from deeprs2v_ros.anatomy.reslice import Reslicer
 from deeprs2v_ros.anatomy.surface import Surface
@@ -22,11 +23,14 @@ from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask, read_mask
 from deeprs2v_ros.imaging.volume import Volume, read_volume
 from deeprs2v_ros.nodes.running.parameters import declare, declare_choice, declare_numbers
+from deeprs2v_ros.nodes.sources.scene import SIMULATED, declare_scene
 from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import transform_from_message
 from deeprs2v_ros.parameters.cart import declare_tumour_radius
 from deeprs2v_ros.parameters.declaring import NUMBERS
 from deeprs2v_ros.registration.pyramid import sample_volume
+from deeprs2v_ros.simulation.anatomy import make_liver
+from deeprs2v_ros.simulation.mri import LABELS, make_mri, scene_anatomy
 from deeprs2v_ros.view.pictures import Scenery
 from deeprs2v_ros.view.scenery import structures
 from deeprs2v_ros.view.slices import Slicer
@@ -38,8 +42,9 @@ MASK_FRAMES = 10
 def declare_patient(node: Node, images: ImageGeometry) -> Patient:
     """The patient of the parameters ``mri.*``, ``anatomy.*``, ``mask`` and ``tumor.radius``.
 
-    Raises InputError for files that cannot be read.
+    Of a simulated one, the MRI, vessels and tumour are known as well. Raises InputError for files that cannot be read.
     """
+    scene = declare_scene(node)
     given = partial(declare, node)
     path = given("mri.file", "", "MRI or CT (.mha, .nrrd, .nii ...), in the frame mri; empty: none")
     window = declare_numbers(
@@ -49,13 +54,18 @@ def declare_patient(node: Node, images: ImageGeometry) -> Patient:
     frame = declare_choice(node, "anatomy.frame", (VOLUME, MRI), "Frame of their coordinates")
     mask = given("mask", "", "Valid area of the images, an image file of their size; empty: found from them")
     surfaces: dict[str, Surface] = {}
+    mri = read_volume(path) if path else None
+    if scene.kind == SIMULATED:
+        liver = make_liver(scene.seed)
+        mri = mri or make_mri(liver)[0]
+        surfaces = label_surfaces(scene_anatomy(liver), LABELS)
     for each in filter(None, files.split(os.pathsep)):
         surfaces |= read_surfaces(each)
     return Patient(
         node,
         images,
         read_mask(mask, images.shape) if mask else None,
-        Reslicer(read_volume(path), window) if path else None,
+        None if mri is None else Reslicer(mri, window),
         surfaces,
         frame == MRI,
         declare_tumour_radius(given),
