@@ -58,7 +58,10 @@ def declare_patient(node: Node, images: ImageGeometry) -> Patient:
     if scene.kind == SIMULATED:
         liver = make_liver(scene.seed)
         mri = mri or make_mri(liver)[0]
-        surfaces = label_surfaces(scene_anatomy(liver), LABELS)
+        try:
+            surfaces = label_surfaces(scene_anatomy(liver), LABELS)
+        except InputError as error:  # nobody has asked for it
+            node.get_logger().warning(f"the vessels of the simulated patient are not outlined: {error}")
     for each in filter(None, files.split(os.pathsep)):
         surfaces |= read_surfaces(each)
     return Patient(
