@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import is_file
 
 MEMORY = 4 << 30
 """Bytes of address space that a reader gets, its libraries included."""
@@ -33,13 +34,9 @@ def read_apart(module: str, path: Path) -> list[NDArray]:
     Raises InputError naming the file if it is missing or longer than `MOST_FILE`, for what ``read`` refuses by an
     InputError, and if the process crashes, needs more than `MEMORY` or takes longer than `PATIENCE`.
     """
-    try:
-        if not path.is_file():  # a device or a pipe may never end
-            raise InputError(f"{path}: no such file".replace("\0", "?"))
-        size = path.stat().st_size
-    except OSError as error:  # a name that is too long
-        raise InputError(f"{path!s:.200}: cannot be read ({error.strerror})") from error
-    if size > MOST_FILE:
+    if not is_file(path):  # a device or a pipe may never end
+        raise InputError(f"{path!s:.200}: no such file".replace("\0", "?"))
+    if path.stat().st_size > MOST_FILE:
         raise InputError(f"{path}: is longer than {MOST_FILE} bytes")
     root = Path(__file__).resolve().parents[2]
     paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.files import written_whole
+from deeprs2v_ros.files import is_file, written_whole
 from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.headers import Header, check_size, read_header
 from deeprs2v_ros.reading import finite
@@ -81,12 +81,8 @@ def read_layers(path: str | Path) -> list[Volume]:
 
 def _read(path: Path, several: bool) -> Volume:
     """The volume in a file; with ``several`` values a voxel, its array is (z, y, x, values)."""
-    try:
-        there = path.is_file()
-    except OSError as error:  # a name that is too long
-        raise InputError(f"{path!s:.200}: cannot be read ({error.strerror})") from error
-    if not there:
-        raise InputError(f"{path}: no such file")
+    if not is_file(path):
+        raise InputError(f"{path!s:.200}: no such file")
     if path.suffix in _OWN_HEADERS:  # these say better than SimpleITK what is wrong
         header = read_header(path)
         header.check_data()
