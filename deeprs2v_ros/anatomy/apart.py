@@ -41,19 +41,11 @@ def read_apart(module: str, path: Path) -> list[NDArray]:
         raise InputError(f"{path!s:.200}: cannot be read ({error.strerror})") from error
     if size > MOST_FILE:
         raise InputError(f"{path}: is longer than {MOST_FILE} bytes")
-    root = Path(__file__).resolve().parents[2]
-    paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    root = Path(__file__).resolve().parents[2]  # where that process finds this package
     code = f"from {__name__} import serve; serve()"
     command = [sys.executable, "-c", code, module, str(path.absolute())]
     try:
-        done = subprocess.run(
-            command,
-            cwd=root,
-            env=os.environ | {"PYTHONPATH": paths},
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = subprocess.run(command, cwd=root, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path}: cannot be read within {PATIENCE:g} s; it is damaged or too large") from error
     if done.returncode == _REFUSED:
