@@ -100,6 +100,9 @@ def test_a_truncated_mesh_is_refused(tmp_path, name, share):
     assert "\n" not in str(caught.value)
 
 
+VTK = "# vtk DataFile Version 3.0\nx\nASCII\nDATASET POLYDATA\n"
+
+
 def stl(*corners):
     facet = "facet normal 0 0 0\nouter loop\n{}endloop\nendfacet\n"
     return "solid x\n" + facet.format("".join(f"vertex {corner}\n" for corner in corners)) + "endsolid x\n"
@@ -121,9 +124,8 @@ def stl(*corners):
         ("x.vtk", "no mesh", "x.vtk: "),
         ("x.vtp", "<VTKFile>", "x.vtp: "),
         ("x.docx", "no mesh", "suffix"),
-        ("x.vtk", "# vtk DataFile Version 3.0\nx\nASCII\nDATASET POLYDATA\nPOINTS 99999999999999 float\n0 0 0\n", "x.vtk"),
-        ("x.vtk", "# vtk DataFile Version 3.0\nx\nASCII\nDATASET POLYDATA\nPOINTS 3 float\n0 0 0 1 0 0 0 1 0\n"
-         "POLYGONS 1 4\n3 0 1 7\n", "not among its 3"),
+        ("x.vtk", VTK + "POINTS 99999999999999 float\n0 0 0\n", "x.vtk: "),
+        ("x.vtk", VTK + "POINTS 3 float\n0 0 0 1 0 0 0 1 0\nPOLYGONS 1 4\n3 0 1 7\n", "not among its 3"),
     ],
 )  # fmt: skip
 def test_what_is_no_surface_is_refused_by_name(tmp_path, name, content, reason):
@@ -153,7 +155,7 @@ def test_a_file_that_is_too_long_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["gone.stl", "gone.seg.nrrd", "gone.nii.gz", f"{'n' * 300}.vtk"])
 def test_a_file_that_is_not_there_is_refused(tmp_path, name):
-    with pytest.raises(InputError, match="gone.*no such file|too long"):
+    with pytest.raises(InputError, match=r"gone.*no such file|too long"):
         read_surfaces(tmp_path / name)
 
 
@@ -246,7 +248,9 @@ def test_a_small_tumour_keeps_its_size(tmp_path):
     image, (centre,) = balls((1, [24.0, 25.0, 30.0], 4.0))
     sitk.WriteImage(image, str(tmp_path / "tumour.nii"))
     (surface,) = read_surfaces(tmp_path / "tumour.nii").values()
-    assert volume_of(surface) == pytest.approx(np.count_nonzero(sitk.GetArrayFromImage(image)) * SPACING.prod(), rel=0.1)
+    assert volume_of(surface) == pytest.approx(
+        np.count_nonzero(sitk.GetArrayFromImage(image)) * SPACING.prod(), rel=0.1
+    )
     assert np.linalg.norm((surface.vertices.min(axis=0) + surface.vertices.max(axis=0)) / 2 - centre) < 0.3
 
 

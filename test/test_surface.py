@@ -103,7 +103,9 @@ def test_outlines_are_closed_wherever_the_plane_lies():
 
 
 def test_each_vertex_of_its_own_leaves_outlines_as_closed():
-    apart = Surface(SPHERE.vertices[SPHERE.triangles].reshape(-1, 3), np.arange(3 * len(SPHERE.triangles)).reshape(-1, 3))
+    apart = Surface(
+        SPHERE.vertices[SPHERE.triangles].reshape(-1, 3), np.arange(3 * len(SPHERE.triangles)).reshape(-1, 3)
+    )
     (circle,) = loops(apart.cut(pose_at(3.3)[0]))
     assert is_closed(circle)
 
