@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import cv2
 import meshes
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.anatomy import apart
 from deeprs2v_ros.anatomy.reading import read_surfaces
+from deeprs2v_ros.anatomy.surface import loops
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.geometry import apply
+from deeprs2v_ros.geometry import rigid
 
 OBLIQUE = Rotation.from_euler("xyz", [25, -40, 15], degrees=True).as_matrix()
 SPACING, ORIGIN = np.array([0.8, 1.0, 1.6]), np.array([12.0, -34.0, 56.0])
@@ -204,16 +206,24 @@ def test_a_ball_in_an_oblique_label_map_becomes_a_sphere_in_its_place(tmp_path, 
     assert volume_of(surface) == pytest.approx(4 / 3 * np.pi * 14.0**3, rel=0.01)
 
 
-def test_the_surface_is_where_simpleitk_finds_the_label(tmp_path):
-    """Voxel by voxel: what lies within the surface along a line of voxels is what the file marks."""
-    image, _ = balls((1, [24.0, 25.0, 30.0], 14.0))
+def test_the_filled_cut_is_what_simpleitk_resamples_on_the_same_plane(tmp_path):
+    image, (centre, _) = balls((1, [20.0, 22.0, 26.0], 13.0), (1, [32.0, 34.0, 40.0], 7.0))
     sitk.WriteImage(image, str(tmp_path / "liver.nii"))
     (surface,) = read_surfaces(tmp_path / "liver.nii").values()
-    inverse = np.linalg.inv(OBLIQUE * SPACING)
-    voxels = apply(np.block([[inverse, -(inverse @ ORIGIN)[:, None]], [np.zeros((1, 3)), 1.0]]), surface.vertices)
-    marked = np.argwhere(sitk.GetArrayFromImage(image))[:, ::-1]
-    assert voxels.min(axis=0) == pytest.approx(marked.min(axis=0) - 0.5, abs=0.5)
-    assert voxels.max(axis=0) == pytest.approx(marked.max(axis=0) + 0.5, abs=0.5)
+    turn = Rotation.from_euler("xyz", [50, 20, -35], degrees=True).as_matrix()
+    volume_from_image = rigid(turn, centre - turn @ [20.0, 25.0, 2.0])
+    plane = sitk.Image(500, 600, 1, sitk.sitkUInt8)  # 0.1 mm
+    plane.SetSpacing([0.1, 0.1, 1.0])
+    plane.SetOrigin(volume_from_image[:3, 3].tolist())
+    plane.SetDirection(turn.ravel().tolist())
+    smooth = sitk.Resample(sitk.Cast(image, sitk.sitkFloat32), plane, sitk.Transform(), sitk.sitkLinear)
+    expected = sitk.GetArrayFromImage(smooth)[0] > 0.5
+    filled = np.zeros((600, 500), np.uint8)
+    outlines = loops(surface.cut(volume_from_image))
+    cv2.fillPoly(filled, [np.rint(10 * line).astype(np.int32) for line in outlines], 1)
+    dice = 2 * np.count_nonzero(expected & (filled > 0)) / (np.count_nonzero(expected) + filled.sum())
+    assert np.count_nonzero(expected) > 20_000
+    assert dice > 0.97
 
 
 def test_each_label_has_a_surface_of_its_own(tmp_path):
@@ -255,9 +265,6 @@ def test_a_small_tumour_keeps_its_size(tmp_path):
 
 
 def test_a_label_at_the_border_is_closed(tmp_path):
-    from deeprs2v_ros.anatomy.surface import loops
-    from deeprs2v_ros.geometry import rigid
-
     image, (centre,) = balls((1, [0.0, 25.0, 30.0], 12.0))
     sitk.WriteImage(image, str(tmp_path / "half.nii"))
     (surface,) = read_surfaces(tmp_path / "half.nii").values()
