@@ -247,7 +247,10 @@ def test_segments_that_overlap_are_read_layer_by_layer(tmp_path):
     liver, (centre, _) = balls((1, [24.0, 25.0, 30.0], 15.0), (1, [24.0, 25.0, 30.0], 1.0))
     tumour, _ = balls((1, [24.0, 25.0, 30.0], 6.0))
     both = sitk.Compose(liver, tumour)
-    sitk.WriteImage(named(both, ("liver", 1, 0), ("tumour", 1, 1)), str(tmp_path / "s.seg.nrrd"))
+    path = tmp_path / "s.seg.nrrd"
+    sitk.WriteImage(named(both, ("liver", 1, 0), ("tumour", 1, 1)), str(path))
+    assert b"kinds: vector domain" in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b"kinds: vector domain", b"kinds: list domain"))  # as 3D Slicer says it
     surfaces = read_surfaces(tmp_path / "s.seg.nrrd")
     for name, radius in (("liver", 15.0), ("tumour", 6.0)):
         away = np.linalg.norm(surfaces[name].vertices - centre, axis=1)

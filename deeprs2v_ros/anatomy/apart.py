@@ -50,6 +50,9 @@ def read_apart(module: str, path: Path) -> list[NDArray]:
         raise InputError(f"{path}: cannot be read within {PATIENCE:g} s; it is damaged or too large") from error
     if done.returncode == _REFUSED:
         raise InputError(f"{path}: {done.stdout.decode(errors='replace')}")
+    if done.returncode == 1:  # an exception of Python's
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise InputError(f"{path}: cannot be read ({' '.join(last)[:200]})")
     if done.returncode:
         raise InputError(f"{path}: is damaged: reading it crashes or needs more memory than {MEMORY >> 30} GB")
     stream, arrays = io.BytesIO(done.stdout), []
