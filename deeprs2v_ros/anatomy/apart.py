@@ -38,23 +38,18 @@ def read_apart(module: str, path: Path) -> list[NDArray]:
         raise InputError(f"{path!s:.200}: no such file".replace("\0", "?"))
     if path.stat().st_size > MOST_FILE:
         raise InputError(f"{path}: is longer than {MOST_FILE} bytes")
-    root = Path(__file__).resolve().parents[2]
-    paths = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))
+    root = Path(__file__).resolve().parents[2]  # where that process finds this package
     code = f"from {__name__} import serve; serve()"
     command = [sys.executable, "-c", code, module, str(path.absolute())]
     try:
-        done = subprocess.run(
-            command,
-            cwd=root,
-            env=os.environ | {"PYTHONPATH": paths},
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = subprocess.run(command, cwd=root, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path}: cannot be read within {PATIENCE:g} s; it is damaged or too large") from error
     if done.returncode == _REFUSED:
         raise InputError(f"{path}: {done.stdout.decode(errors='replace')}")
+    if done.returncode == 1:  # an exception of Python's
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise InputError(f"{path}: cannot be read ({' '.join(last)[:200]})")
     if done.returncode:
         raise InputError(f"{path}: is damaged: reading it crashes or needs more memory than {MEMORY >> 30} GB")
     stream, arrays = io.BytesIO(done.stdout), []

@@ -27,6 +27,8 @@ _READERS = {
     ".ply": vtkPLYReader,
     ".obj": vtkOBJReader,
 }
+_FAULT = re.compile(r"ERROR: In [^\n]*\n(?:[^\n]*?\): )?([^\n]+)|(Error reading [^\n]+)")  # the latter is but a warning
+_FARTHEST = 1e6  # mm
 _HEAD = 4096  # bytes in which 3D Slicer's comment stands
 
 
@@ -34,7 +36,7 @@ def read(path: str) -> tuple[NDArray, NDArray, NDArray]:
     """Vertices (N, 3) float64, triangles (M, 3) int32, and the space the file names: RAS, LPS or nothing.
 
     Raises InputError, without the file's name, for what VTK calls an error, more than `MOST_TRIANGLES`, vertices that
-    are NaN or infinite, indices of vertices that are not there, and a surface without triangles.
+    are NaN or far away, indices of vertices that are not there, and a surface without triangles.
     """
     suffix = Path(path).suffix.lower()
     polydata = _from_stl(Path(path)) if suffix == ".stl" else _by_vtk(Path(path), suffix)
@@ -65,9 +67,9 @@ def _by_vtk(path: Path, suffix: str) -> vtkPolyData:
     reader = _READERS[suffix]()
     reader.SetFileName(str(path))
     reader.Update()
-    said = re.search(r"ERROR: In .*?\): (.*?)(?=ERROR:|Warning:|\Z)", window.GetOutput(), re.DOTALL)
+    said = _FAULT.search(window.GetOutput())
     if said or reader.GetErrorCode():
-        raise InputError(f"cannot be read as a mesh ({said.group(1).strip()[:200] if said else 'damaged'})")
+        raise InputError(f"cannot be read as a mesh ({(said[1] or said[2])[:200] if said else 'damaged'})")
     return reader.GetOutput()
 
 
@@ -75,8 +77,8 @@ def _check(polydata: vtkPolyData) -> None:
     if polydata.GetNumberOfPolys() + polydata.GetNumberOfStrips() == 0:
         raise InputError("holds no triangles")
     points = vtk_to_numpy(polydata.GetPoints().GetData())
-    if not np.isfinite(points).all():
-        raise InputError("holds vertices that are NaN or infinite")
+    if not np.abs(points).max() <= _FARTHEST:  # NaN is not
+        raise InputError(f"holds vertices that are NaN or beyond {_FARTHEST:g} mm")
     triangles = 0
     for cells in (polydata.GetPolys(), polydata.GetStrips()):
         if cells.GetNumberOfCells():

@@ -24,7 +24,7 @@ def read_surfaces(path: str | Path) -> dict[str, Surface]:
     .mha) has a surface for each label: `label_maps.read_label_surfaces`.
 
     Raises InputError naming the file: for another suffix, a file that is missing, damaged or longer than 2 GB, more
-    than 5 million triangles, none at all, vertices that are NaN or infinite or are not there, label maps as
+    than 5 million triangles, none at all, vertices that are NaN, beyond 1 km or not there, label maps as
     `read_label_surfaces`, and if VTK is not installed.
     """
     path = Path(path)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
+
+_TEXTS = (".tfm", ".txt")
 
 
 def read(path: str) -> tuple[NDArray]:
@@ -17,12 +22,17 @@ def read(path: str) -> tuple[NDArray]:
     try:
         transform = sitk.ReadTransform(path)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise InputError(f"cannot be read as a transform ({lines[-1] if lines else 'unknown error'})") from error
+        unknown = re.search(r'"(\w+Transform\w*)"', str(error))
+        reason = f"ITK knows no {unknown[1]}" if unknown else "damaged, or of a kind that ITK does not know"
+        raise InputError(f"cannot be read as a transform ({reason})") from error
+    parts = _parts(transform)
+    if path.lower().endswith(_TEXTS):
+        _check_parameters(Path(path), parts)
     if transform.GetDimension() != 3:
         raise InputError(f"holds a transform in {transform.GetDimension()}D; it must be 3D")
     if not transform.IsLinear():
-        raise InputError(f"holds a deformable transform ({', '.join(_deformable(transform))}); it must be rigid")
+        deformable = ", ".join(part.GetName() for part in parts if not part.IsLinear())
+        raise InputError(f"holds a deformable transform ({deformable}); it must be rigid")
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
     matrix = np.eye(4)
     matrix[:3, 3] = origin
@@ -31,10 +41,27 @@ def read(path: str) -> tuple[NDArray]:
     return (matrix,)
 
 
-def _deformable(transform: sitk.Transform) -> list[str]:
-    """The names of the parts of a transform that are not linear."""
+def _parts(transform: sitk.Transform) -> list[sitk.Transform]:
+    """What a transform is composed of, in the order of the file."""
     transform = transform.Downcast()
     if not isinstance(transform, sitk.CompositeTransform):
-        return [] if transform.IsLinear() else [transform.GetName()]
-    parts = [transform.GetNthTransform(n) for n in range(transform.GetNumberOfTransforms())]
-    return [name for part in parts for name in _deformable(part)]
+        return [transform]
+    return [each for n in range(transform.GetNumberOfTransforms()) for each in _parts(transform.GetNthTransform(n))]
+
+
+def _check_parameters(path: Path, parts: list[sitk.Transform]) -> None:
+    """ITK takes what it likes where a text has too few numbers, and says nothing."""
+    held = [values for part in parts for values in (part.GetParameters(), part.GetFixedParameters())]
+    with path.open("rb") as file:
+        said = [
+            line.partition(b":")[2].split() for line in file if line.startswith((b"Parameters:", b"FixedParameters:"))
+        ]
+    try:
+        same = [
+            np.allclose(np.array(words, float), values, rtol=1e-6, atol=1e-6)
+            for words, values in zip(said, held, strict=True)
+        ]
+    except ValueError:  # another number of them, or none at all
+        same = [False]
+    if not all(same):
+        raise InputError("is damaged: its Parameters or FixedParameters are not those of its transform")
