@@ -38,7 +38,7 @@ def test_blood_is_dark_for_ultrasound_and_has_its_region(liver):
     assert liver.regions.shape == echoes.shape and liver.regions.dtype == np.uint8
     assert np.median(echoes[liver.regions == Region.VESSEL]) < 0.15
     assert np.median(echoes[liver.regions == Region.LIVER]) == pytest.approx(1.0, abs=0.1)
-    assert np.median(echoes[liver.regions == Region.TUMOUR]) == pytest.approx(10.0 ** (-4.0 / 20.0), rel=0.1)
+    assert np.median(echoes[liver.regions == Region.TUMOUR]) == pytest.approx(10.0 ** (-4.0 / 20.0), rel=0.2)
 
 
 def test_labels_are_the_true_vessels_and_the_whole_tumour(liver):
@@ -57,6 +57,7 @@ def test_the_mri_shows_the_same_tissue_at_the_same_place(liver, mri):
     mri_from_volume = np.linalg.inv(volume_from_mri)
     regions = liver.regions.copy()
     regions[:, : int(liver.wall_mm / liver.organ.spacing) + 2] = Region.FAT  # the abdominal wall is in front of it
+    regions[:20] = regions[-20:] = Region.FAT  # the MRI may end before
 
     def brightness(mask):
         return np.median(at(volume, apply(mri_from_volume, points_in(mask, liver))))
@@ -99,7 +100,8 @@ def test_resampled_by_itk_the_mri_lies_on_the_labels(liver, mri):
     transform.SetMatrix(mri_from_volume[:3, :3].ravel().tolist())
     transform.SetTranslation(mri_from_volume[:3, 3].tolist())
     seen = sitk.GetArrayFromImage(sitk.Resample(to_image(volume), to_image(labels), transform, sitk.sitkLinear, 0.0))
-    bright = seen > 570  # half way from liver to blood
-    inside = (labels.array == VESSELS) & (seen > 0)
-    inside[:, : int(liver.wall_mm / liver.organ.spacing) + 2] = False
-    assert np.mean(bright[inside]) > 0.6
+    behind_wall = np.s_[:, int(liver.wall_mm / liver.organ.spacing) + 2 :]
+    seen, marked, regions = seen[behind_wall], labels.array[behind_wall], liver.regions[behind_wall]
+    tissue = np.median(seen[regions == Region.LIVER])
+    assert np.mean(seen[marked == VESSELS] > 1.15 * tissue) > 0.7
+    assert np.mean(seen[regions == Region.LIVER] > 1.15 * tissue) < 0.2
