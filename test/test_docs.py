@@ -22,7 +22,7 @@ NODES = ("arm_encoders", "arm_kinematics", "ultrasound_source", "volume_server",
 
 FOREIGN = {"dialout", "m00", "m23"}
 """Names of other programs, and columns that the code makes."""
-MADE = r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|my_\w+\.yaml|index\.html|parameters\.yaml"
+MADE = r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|my_\w+\.yaml|index\.html|parameters\.yaml|volume_from_mri\.yaml"
 """Files that commands and users make."""
 
 docs = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
@@ -135,7 +135,7 @@ def test_parameters_exist(page):
     for line in page.read_text().splitlines():
         for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?:: [^`]+)?`", line):
             if not name.endswith(SUFFIXES) and name != "data.recorded":
-                assert is_parameter(name) or name.endswith((".html", ".json", ".mha", ".png")), f"{page.name}: {name}"
+                assert is_parameter(name) or name.endswith((".html", ".json", ".mha", ".nrrd", ".png")), f"{page.name}: {name}"
         assigned = re.findall(r"`([a-z_.]+): [^`]+`", line)
         assert all(is_parameter(name) for name in assigned), f"{page.name}: {line}"
 

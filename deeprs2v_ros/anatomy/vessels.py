@@ -25,6 +25,7 @@ _MOST_VOXELS = 16_000_000  # on which to work; a larger volume is looked at more
 _SPECKLE_MM, _SHADE_MM, _TISSUE_MM = 0.8, 2.0, 10.0  # sigmas that even out speckle, tubes' edges, and vessels
 _GLARE = 1.3  # times the tissue's brightness: what is brighter counts as no more
 _NOISE_SHARE = 1.0  # percent of the data that are no brighter than the machine's black
+_BLACK = 0.25  # of the brightness of bright tissue: the machine's black is no brighter
 _BRIGHT_SHARE, _LIT = 90.0, 0.2  # tissue is lit if it has this share of the brightness that so many percent stay below
 _RIM_MM = 1.5  # of the data, where they may be half empty
 _CORE = 0.3  # brightness of a lumen against the tissue's, at the most
@@ -118,7 +119,8 @@ def _shades(work: Volume, darkness: float, widest_mm: float) -> _Shades:
     weight = data.astype(np.float32)
     inside = ndimage.distance_transform_edt(np.pad(data, 1))[1:-1, 1:-1, 1:-1] * spacing > _RIM_MM
     sharp = _mean(work.array, weight, _SPECKLE_MM / spacing)
-    black = np.float32(np.percentile(sharp[data], _NOISE_SHARE))
+    black, bright = np.percentile(sharp[data], (_NOISE_SHARE, _BRIGHT_SHARE))
+    black = np.float32(min(black, _BLACK * bright))
     grey = np.maximum(work.array - black, np.float32(0.0)) * weight
     sharp = np.maximum(sharp - black, np.float32(0.0))
     tissue_weight = weight

@@ -136,4 +136,4 @@ def _sensitivity(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np
         phase, turns = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.3, 0.8)
         wave = np.cos(2.0 * np.pi * turns * np.arange(length) / length + phase)
         factor *= (1.0 + _BIAS * wave.astype(np.float32)).reshape([-1 if a == axis else 1 for a in range(3)])
-    return factor
+    return factor / factor.mean()
