@@ -7,18 +7,19 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import yaml
 
 from deeprs2v_ros.cli.main import SUBCOMMANDS
-from deeprs2v_ros.parameters import cart, guidance
-from deeprs2v_ros.parameters.file import read_parameters
+from deeprs2v_ros.parameters.names import NAMES
+from deeprs2v_ros.registration.arrivals import Refusal
+from deeprs2v_ros.registration.gate import Reason
+from deeprs2v_ros.registration.guidance import CONTRADICTED
+from deeprs2v_ros.registration.supervisor import CONFIRMING, LATE, State
 
 SOURCE = Path(__file__).resolve().parents[1]
 DOCS = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 PAGES = [*DOCS, SOURCE / "CONTRIBUTING.md"]
 FOLDERS = "benchmarks cmake config deeprs2v_ros docs launch msg rviz scripts srv test underlay urdf"
 SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
-NODES = ("arm_encoders", "arm_kinematics", "ultrasound_source", "volume_server", "registration", "target_monitor")
 
 FOREIGN = {"dialout", "m00", "m23"}
 """Names of other programs, and columns that the code makes."""
@@ -64,34 +65,15 @@ def words():
     return found
 
 
-@cache
 def parameters():
-    """Names of all parameters: those in the files, and those that code declares."""
-    names = set()
-    for path in (SOURCE / "config").glob("*.yaml"):
-        for section in yaml.safe_load(path.read_text()).values():
-            names.update(section["ros__parameters"])
-    asked = read_parameters(None).of("registration")
-
-    def declare(name, default, description, **options):
-        names.add(name)
-        return asked(name, default, description, **options)
-
-    guidance.declare_recipe(declare)
-    guidance.declare_guidance(declare)
-    for declaring in (guidance.declare_mask, guidance.declare_transform_deadline, guidance.declare_prediction_rate):
-        declaring(declare)
-    for name in ("images", "arm_settings", "pose_rate", "volume_place"):
-        getattr(cart, f"declare_{name}")(declare)
-    for path in (SOURCE / "deeprs2v_ros/nodes").rglob("*.py"):
-        names.update(re.findall(r'(?:declare\w*\(\s*(?:self|node), |_movable\(\s*)"([\w.]+)"', path.read_text()))
-    return names
+    """Names of all parameters."""
+    return set().union(*NAMES.values())
 
 
 def is_parameter(name):
     """Whether it is one, alone or behind the name of its node."""
     node, _, rest = name.partition(".")
-    return name in parameters() or (node in NODES and rest in parameters())
+    return name in parameters() or rest in NAMES.get(node, ())
 
 
 @pages
@@ -191,6 +173,14 @@ def test_layout_names_every_folder_of_the_package():
     package = SOURCE / "deeprs2v_ros"
     there = {path.parent.relative_to(package).as_posix() for path in package.rglob("__init__.py")} - {"."}
     assert named == there
+
+
+@pytest.mark.parametrize("page", ["operator.md", "nodes.md"])
+def test_every_state_and_every_reason_is_explained(page):
+    names = {each.value for kind in (Refusal, Reason) for each in kind if each.value}
+    names |= {state.name for state in State} | {CONFIRMING, CONTRADICTED, LATE}
+    text = (SOURCE / "docs" / page).read_text()
+    assert {name for name in names if f"`{name}`" not in text} == set()
 
 
 def test_every_field_of_the_status_is_on_the_page_of_the_nodes():

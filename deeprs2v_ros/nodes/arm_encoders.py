@@ -1,4 +1,4 @@
-"""Node arm_encoders: from encoder counts to joint states. What is not plausible is counted and never published."""
+"""Node arm_encoders: from encoder counts to joint states. Implausible samples are counted and never published."""
 
 from __future__ import annotations
 
@@ -26,16 +26,21 @@ PERIOD_OF_WARNINGS = 2.0  # s
 class ArmEncoders(Node):
     """Publishes ``joint_states`` from a simulated cart's encoders, a log of counts, or a board on a serial line.
 
-    How many samples were published, and what was wrong with the others, is on ``/diagnostics``. ``fault_after`` samples
-    rejected in a row latch a fault, that ends publishing until the service ``arm_encoders/clear_fault`` is called: the
-    encoders are ours, and somebody should have looked at them.
+    ``/diagnostics`` says how many samples were published and what was wrong with the others. ``fault_after`` samples
+    rejected in a row latch a fault. Then nothing is published until the service ``arm_encoders/clear_fault`` is called:
+    the encoders are ours, and somebody should have looked at them.
     """
 
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("arm_encoders", **options)
         self._arm, self.source = declare_encoders(self)
-        fault_after = declare_positive(self, "fault_after", 20, "Rejected samples in a row that latch a fault")
+        fault_after = declare_positive(
+            self,
+            "fault_after",
+            20,
+            "Rejected samples in a row after which nothing is published until the fault is cleared",
+        )
         self.tally = Tally(FAULTS, fault_after)
         self._trouble = ""
         self._reported = 0

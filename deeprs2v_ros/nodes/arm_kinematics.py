@@ -43,12 +43,12 @@ FAULT_AFTER = 20  # joint states refused in a row
 class ArmKinematics(Node):
     """Broadcasts every joint of the arm, the fixed ones once, and publishes the arm's description for RViz.
 
-    What moves is broadcast ``tf_rate`` times a second at most; nodes of the same process get all of it. The image's
-    pose is published with its covariance as well, less often: that changes slowly.
+    Moving joints are broadcast at most ``tf_rate`` times a second; nodes of the same process get every sample. The
+    image's pose is also published with its covariance, less often, since the covariance changes slowly.
 
     A joint state that `JointCheck` refuses is counted and goes nowhere, so TF goes stale. Twenty in a row are a fault.
-    It is over with the first one that passes, since a driver may be somebody else's and nobody could tell this node
-    that it was mended. What passes is for the check to say: a jump that stays is not good because it lasts.
+    The first one that passes ends it, since the driver may be somebody else's and nobody could tell this node that it
+    was mended. The check alone decides what passes: a jump does not become good by lasting.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -57,7 +57,7 @@ class ArmKinematics(Node):
         images = declare_images(self)
         arm = declare_arm(self).holding(images.shape, images.image_from_pixel, images.face)
         self._tf_pace = Pace(
-            declare_positive(self, "tf_rate", 50.0, "How often per second, at most, the arm is on TF", FASTEST)
+            declare_positive(self, "tf_rate", 50.0, "The most times a second that the arm is broadcast on TF", FASTEST)
         )
         self._pose_pace = Pace(declare_pose_rate(partial(declare, self)))
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)

@@ -1,4 +1,4 @@
-"""Node health: whether all nodes of the cart live, and the worst of what they say of themselves."""
+"""Node health: whether all nodes of the cart are alive, and the worst that they report of themselves."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.parameters.names import NAMES
 
 SILENT = 3.0
-"""Seconds after which a node that says nothing of itself any more counts as dead: they do so every second."""
+"""Seconds of silence after which a node counts as dead: a living one reports every second."""
 
 STARTING = 60.0
-"""Seconds that a node has to be heard of at all: one may be acquiring a volume."""
+"""Seconds within which a node has to report for the first time: it may be acquiring a volume."""
 
 
 class Health(Node):
     """Sums up ``/diagnostics`` of the nodes of its own namespace on ``health``, once a second.
 
-    A node that has said nothing for `SILENT` seconds is STALE, since nothing it said holds any more, and that is worse
-    than anything that a node can say.
+    A node that has been silent for `SILENT` seconds is STALE: whatever it last said is out of date, and that is worse
+    than anything that it could report.
     """
 
     def __init__(self, **options: Any) -> None:
-        """Raise InputError if nobody has to live; ``options`` are those of rclpy's Node."""
+        """Raise InputError if ``nodes`` is empty; ``options`` are those of rclpy's Node."""
         super().__init__("health", **options)
         self._expected: list[str] = declare(
-            self, "nodes", sorted({*NAMES} - {"health"}), "Names of the nodes that have to live"
+            self, "nodes", sorted({*NAMES} - {"health"}), "Names of the nodes that have to be alive"
         )
         if not self._expected:
             raise InputError("parameter nodes: is empty")

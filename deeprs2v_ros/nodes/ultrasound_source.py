@@ -72,12 +72,19 @@ class UltrasoundSource(Node):
                 raise InputError("parameter source: is scene, but scene.kind is none")
             return SceneSource(cart)
         if kind == "sequence":
-            path = declare_path(self, "sequence", "Tracked sequence (.igs.mha, .igs.nrrd) to play in a loop")
+            path = declare_path(self, "sequence", "Tracked sequence to play in a loop (.igs.mha, .igs.nrrd)")
             return SequenceSource(path, self._images.shape, self._images.pixel_size)
         return VideoSource(
-            declare(self, "video.device", "0", "Capture device (number or path), stream or video file"),
-            declare_choice(self, "video.flip", ("none", "horizontal", "vertical", "both"), "Mirror the images"),
-            tuple(declare(self, "video.crop", [0, 0, 0, 0], "Part to use: [left, top, width, height]; zeros: all")),
+            declare(self, "video.device", "0", "Capture device (number or path), address of a stream, or video file"),
+            declare_choice(self, "video.flip", ("none", "horizontal", "vertical", "both"), "How images are mirrored"),
+            tuple(
+                declare(
+                    self,
+                    "video.crop",
+                    [0, 0, 0, 0],
+                    "Part of the picture to use: [left, top, width, height] in pixels; zeros: all",
+                )
+            ),
             self._images.shape,
         )
 

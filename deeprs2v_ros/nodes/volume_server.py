@@ -75,20 +75,27 @@ class VolumeServer(ManagedNode):
         self._source = declare_choice(self, "source", ("file", "sequence", "scene"), "Where the volume comes from")
         self._cart = declare_cart(self, declare_images(self))
         xyz, xyzw = declare_volume_place(given)
-        bag = declare(self, "base_from_volume.bag", "", "Recorded bag that says so instead; empty: none")
+        bag = declare(
+            self,
+            "base_from_volume.bag",
+            "",
+            "Recorded bag that says where the volume was acquired; empty: the parameters do",
+        )
         self._values: dict[str, Any] = {
             "volume": given(
-                "volume", "", "Volume to use (.mha, .nrrd, .nii ...); empty: none until it is set", read_only=False
+                "volume", "", "Volume to use (.mha, .nrrd, .nii ...); empty: none until one is set", read_only=False
             ),
             "base_from_volume.xyz": xyz,
             "base_from_volume.xyzw": xyzw,
             "tumor.position": self._movable(
-                "tumor.position", [0.0, 0.0, 0.0], 3, "Centre of the tumour in us_volume in m; not for a scene"
+                "tumor.position", [0.0, 0.0, 0.0], 3, "Centre of the tumour in us_volume, in m; a scene knows it"
             ),
             "volume_from_mri.xyz": self._movable(
-                "volume_from_mri.xyz", [0.0, 0.0, 0.0], 3, "Place of mri in us_volume_corrected in m"
+                "volume_from_mri.xyz", [0.0, 0.0, 0.0], 3, "Registration of MRI or CT: mri in us_volume_corrected, in m"
             ),
-            "volume_from_mri.xyzw": self._movable("volume_from_mri.xyzw", IDENTITY, 4, "Its quaternion [x, y, z, w]"),
+            "volume_from_mri.xyzw": self._movable(
+                "volume_from_mri.xyzw", IDENTITY, 4, "The same: quaternion [x, y, z, w]"
+            ),
         }
         registered = declare(self, "volume_from_mri.file", "", "Transform (.tfm, .h5, .yaml) that says so instead")
         inverted = declare(
@@ -105,14 +112,18 @@ class VolumeServer(ManagedNode):
         if self._source != "file" and self._values["volume"]:
             raise InputError(f"parameter volume: is given, but source is {self._source}")
         self._radius = declare_tumour_radius(given)
-        self._spacing = declare_positive(self, "spacing", 0.8, "Voxel size in mm of a volume that is made here", 100.0)
-        self._output = given("output", "", "Where to write it; empty: deeprs2v_ros/volume.mha in ROS_HOME")
-        self._sequence = given("sequence", "", "Tracked sweep to reconstruct (.igs.mha, .igs.nrrd)")
-        self._mask = given("mask", "", "Valid area of its frames, an image; empty: found from them")
+        self._spacing = declare_positive(
+            self, "spacing", 0.8, "Voxel size in mm of a volume that the node makes", 100.0
+        )
+        self._output = given("output", "", "Where to write such a volume; empty: deeprs2v_ros/volume.mha in ROS_HOME")
+        self._sequence = given("sequence", "", "Tracked sweep to make the volume of (.igs.mha, .igs.nrrd)")
+        self._mask = given("mask", "", "Valid area of the sweep's frames, an image file; empty: found from them")
         self._sweep_frames = declare_positive(self, "sweep_frames", 120, "Frames of the simulated sweep", 10_000)
         self._folders = _folders(
             given(
-                "volume_folders", "", "Folders, with : between them, that other volumes may come from; empty: its own"
+                "volume_folders",
+                "",
+                "Folders, separated by :, for other volumes; empty: the first one's, and deeprs2v_ros in ROS_HOME",
             ),
             self._values["volume"],
         )

@@ -25,12 +25,18 @@ _METRES = 1e-3  # one millimetre: parameters are in metres, as everything of ROS
 
 def declare_images(declare: Declare) -> ImageGeometry:
     """The images' geometry from the parameters ``image.*``. Raises InputError for one that is impossible."""
-    rows = declare_positive(declare, "image.rows", 391, "Rows of the ultrasound images", LARGEST)
-    columns = declare_positive(declare, "image.columns", 546, "Columns of the ultrasound images", LARGEST)
-    size = declare_numbers(declare, "image.pixel_size", [0.38, 0.38], 2, "Pixel size [x, y] in mm")
+    rows = declare_positive(declare, "image.rows", 391, "Rows of the ultrasound images, in pixels", LARGEST)
+    columns = declare_positive(declare, "image.columns", 546, "Columns of the ultrasound images, in pixels", LARGEST)
+    size = declare_numbers(declare, "image.pixel_size", [0.38, 0.38], 2, "Size [x, y] of a pixel in mm")
     if not 0.0 < min(size) <= max(size) <= COARSEST:
         raise InputError(f"parameter image.pixel_size: is {list(size)}, not two positive numbers up to {COARSEST:g}")
-    face = declare_numbers(declare, "image.face", NUMBERS, 2, "Pixel [u, v] in the middle of the probe's face")
+    face = declare_numbers(
+        declare,
+        "image.face",
+        NUMBERS,
+        2,
+        "Pixel [u, v] in the middle of the probe's face; left out: middle of the first row",
+    )
     return ImageGeometry((rows, columns), size, face)
 
 
@@ -54,14 +60,20 @@ def declare_arm_settings(declare: Declare) -> ArmSettings:
     """Which arm it is, and where it stands."""
     path = declare("arm", "", "YAML file of the arm; empty: the liver cart's")
     mount = declare_numbers(
-        declare, "arm_mount", NUMBERS, 6, "Where the arm stands in base_link: x, y, z (m), roll, pitch, yaw (rad)"
+        declare,
+        "arm_mount",
+        NUMBERS,
+        6,
+        "Where the arm stands in base_link: x, y, z (m), roll, pitch, yaw (rad); left out: as in the URDF",
     )
     return ArmSettings(str(path or resource("config/arm/liver.yaml")), mount)
 
 
 def declare_pose_rate(declare: Declare) -> float:
     """How often the arm says how sure its pose is. Raises InputError for what is not positive."""
-    return declare_positive(declare, "pose_rate", 2.0, "Poses with covariance per second", FASTEST)
+    return declare_positive(
+        declare, "pose_rate", 2.0, "How often per second the pose is published with its covariance", FASTEST
+    )
 
 
 def declare_volume_place(declare: Declare) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -71,11 +83,11 @@ def declare_volume_place(declare: Declare) -> tuple[tuple[float, ...], tuple[flo
         "base_from_volume.xyz",
         [0.0, 0.0, 0.0],
         3,
-        "Place of us_volume in base_link in m; not for a scene",
+        "Where the volume was acquired: us_volume in base_link, in m; a scene knows it",
         read_only=False,
     )
     xyzw = declare_numbers(
-        declare, "base_from_volume.xyzw", [0.0, 0.0, 0.0, 1.0], 4, "Its quaternion [x, y, z, w]", read_only=False
+        declare, "base_from_volume.xyzw", [0.0, 0.0, 0.0, 1.0], 4, "The same: quaternion [x, y, z, w]", read_only=False
     )
     return xyz, xyzw
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.registration.settings import Range
 
 Settings = TypeVar("Settings")
 
@@ -30,16 +31,17 @@ FARTHEST = 1e4
 class Declare(Protocol):
     """Declares a parameter and returns its value; that of an optional one that is left out is None.
 
-    Raises InputError naming the parameter when the value given has another type than ``default``.
+    ``allowed`` says in words which values can be met; whoever declares the parameter checks that. Raises InputError
+    naming the parameter when the value given has another type than ``default``.
     """
 
-    def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True) -> Any:
+    def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True, allowed: str = "") -> Any:
         """See the class."""
 
 
 def declare_choice(declare: Declare, name: str, choices: Sequence[str], description: str) -> str:
     """Declare a parameter that names one of ``choices``, the first by default. Raises InputError for any other."""
-    value = declare(name, choices[0], f"{description}: {', '.join(choices)}")
+    value = declare(name, choices[0], description, allowed=", ".join(choices))
     if value not in choices:
         raise InputError(f"parameter {name}: is {value!r}, not one of {', '.join(choices)}")
     return value
@@ -52,7 +54,7 @@ def declare_numbers(
 
     Raises InputError as `check_numbers`.
     """
-    value = declare(name, default, description, **options)
+    value = declare(name, default, description, allowed=f"{count} numbers", **options)
     if default is NUMBERS and not value:
         return None
     check_numbers(name, value, count)
@@ -69,7 +71,7 @@ def check_numbers(name: str, numbers: Sequence[float], count: int) -> None:
 
 def declare_positive(declare: Declare, name: str, default: float, description: str, most: float = MOST) -> float:
     """Declare a number that must be above zero and at most ``most``. Raises InputError if it is not."""
-    value = declare(name, default, description)
+    value = declare(name, default, description, allowed=str(Range(0.0, most, above=True)))
     if not 0 < value <= most:
         raise InputError(f"parameter {name}: is {value}, not a positive number up to {most:g}")
     return value
@@ -77,7 +79,7 @@ def declare_positive(declare: Declare, name: str, default: float, description: s
 
 def declare_between(declare: Declare, name: str, default: float, description: str, least: float, most: float) -> float:
     """Declare a number from ``least`` to ``most``. Raises InputError for another one."""
-    value = declare(name, default, description)
+    value = declare(name, default, description, allowed=str(Range(least, most)))
     if not least <= value <= most:
         raise InputError(f"parameter {name}: is {value}, not between {least:g} and {most:g}")
     return value
@@ -89,9 +91,14 @@ def declare_settings(declare: Declare, prefix: str, settings: Settings) -> Setti
     The description of a parameter is the string below the field in the source. Raises InputError for what is
     not finite, or beyond `MOST`, and as the dataclass does.
     """
-    described = _field_docstrings(type(settings))
+    described, limits = _field_docstrings(type(settings)), getattr(settings, "LIMITS", {})
     values = {
-        field.name: declare(f"{prefix}.{field.name}", getattr(settings, field.name), described[field.name])
+        field.name: declare(
+            f"{prefix}.{field.name}",
+            getattr(settings, field.name),
+            described[field.name],
+            allowed=str(limits.get(field.name, "")),
+        )
         for field in dataclasses.fields(settings)  # type: ignore[arg-type]
     }
     for name, value in values.items():

@@ -24,7 +24,7 @@ class GivenParameters:
         self._given, self.source = given, source
         self._values: dict[str, Any] = {}
 
-    def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True) -> Any:
+    def __call__(self, name: str, default: Any, description: str, *, read_only: bool = True, allowed: str = "") -> Any:
         """The value given, or ``default``. Raises InputError for a value of another type, as a node does."""
         optional = default is NUMBERS
         value = self._given.get(name, None if optional else default)

@@ -11,10 +11,11 @@ nanoseconds on a clock that is handed in. `on_image` is for one thread, everythi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.registration.arrivals import Arrival, Freeze, FreezeCheck, Refusal, StampCheck
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.registration.preparation import Preparation, Ready, Recipe
-from deeprs2v_ros.registration.settings import check_between
+from deeprs2v_ros.registration.settings import Range, check_limits
 from deeprs2v_ros.registration.supervisor import Held, State, Supervisor, SupervisorSettings, Verdict
 from deeprs2v_ros.registration.tracker import Registration, Tracker
 
@@ -59,12 +60,15 @@ class GuidanceSettings:
     check_period: float = 1.0
     """How often a frame that was followed is searched as well, in the background; 0: never."""
 
+    LIMITS: ClassVar[Mapping[str, Range]] = {
+        "future_tolerance": Range(0.0, 60.0, above=True),
+        "image_timeout": Range(0.0, 3600.0, above=True),
+        "frozen_distance": Range(0.0, 1e6),
+        "check_period": Range(0.0, 3600.0),
+    }
+
     def __post_init__(self) -> None:
-        for name, most in (("future_tolerance", 60.0), ("image_timeout", 3600.0)):
-            check_between(name, getattr(self, name), 0.0, most)
-        for name, most in (("frozen_distance", 1e6), ("check_period", 3600.0)):
-            if not 0.0 <= getattr(self, name) <= most:
-                raise InputError(f"{name}: must be between 0 and {most:g}, but is {getattr(self, name):g}")
+        check_limits("", self, self.LIMITS)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import ClassVar
 
 from deeprs2v_ros.errors import InputError
 
@@ -11,10 +13,29 @@ ABDOMINAL_WALL = 15.0
 """mm behind the probe's face, skin, fat and muscle, that do not breathe with the organ and are not compared."""
 
 
-def check_between(name: str, value: float, least: float, most: float) -> None:
-    """Raise InputError, naming the setting, unless ``value`` is above ``least`` and at most ``most``."""
-    if not least < value <= most:
-        raise InputError(f"{name}: must be above {least:g} and at most {most:g}, but is {value:g}")
+@dataclass(frozen=True)
+class Range:
+    """What a setting may be: at least ``least``, or ``above`` it, and at most ``most``; `str` says so in words."""
+
+    least: float
+    most: float = inf
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        """False for NaN as well."""
+        return (self.least < value if self.above else self.least <= value) and value <= self.most
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above else 'at least'} {self.least:,.12g}" if self.least > -inf else ""
+        high = f"at most {self.most:,.12g}" if self.most < inf else ""
+        return " and ".join(filter(None, (low, high)))
+
+
+def check_limits(prefix: str, settings: object, limits: Mapping[str, Range]) -> None:
+    """Raise InputError, naming ``prefix`` and the field, for a field of ``settings`` that is outside its limits."""
+    for name, limit in limits.items():
+        if getattr(settings, name) not in limit:
+            raise InputError(f"{prefix}{name}: must be {limit}, but is {getattr(settings, name):g}")
 
 
 @dataclass(frozen=True)
@@ -22,11 +43,11 @@ class Round:
     """One round of climbs on a level, each from a starting point of its own."""
 
     iterations: int
-    """Poses tried at the most in one climb."""
+    """The most poses that one climb may try."""
     keep: int
     """Distinct summits that go on to the next round."""
     spread: tuple[tuple[float, float], ...] = ()
-    """Further starting points: (mm, degrees) from the best one so far, along and about each image axis, both ways."""
+    """Further starting points: (mm, degrees) from the best one so far, in both directions along and about each axis."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +60,8 @@ class LevelSettings:
     """mm: side of the LNCC window. Large windows see anatomy, small ones texture."""
     rounds: tuple[Round, ...]
     speckle: float = 0.0
-    """mm: standard deviation of a blur of the volume, on top of what its resolution takes. Another acquisition has
-    another speckle: that of the volume only makes false summits, unless the frame was acquired as the volume was."""
+    """Standard deviation (mm) of a blur of the volume, beyond what its resolution asks for. Every acquisition has its
+    own speckle, so the volume's only makes false summits, unless the frame was acquired together with the volume."""
 
 
 COARSE_TO_FINE = (
@@ -55,32 +76,37 @@ COARSE_TO_FINE = (
 class GateSettings:
     """When a result is believed. A result has to pass every line.
 
-    LNCC, margin, sigma and surprise are what `deeprs2v learn-gate` finds; these, for deeprs2v+lncc.
+    The defaults of LNCC, margin, sigma and surprise are those that `deeprs2v learn-gate` found for deeprs2v+lncc.
     """
 
     minimum_lncc: float = 0.364
-    """LNCC on the finest level."""
+    """Similarity (LNCC) of the frame and the volume's slice, on the finest level."""
     minimum_overlap: float = 0.3
     """Share of the frame's valid area that lies in the volume's data."""
     minimum_margin: float = 0.0494
-    """By what share of its score the result beat the best different one, the last time that several were compared."""
+    """Share of its score by which the result beat the best different one when several were last compared."""
     maximum_sigma: float = 2.09
-    """mm: standard deviation in the direction that the image determines least (rotations at a lever of 50 mm)."""
+    """Standard deviation (mm) in the direction that the image determines least, with rotations at a lever of 50 mm."""
     maximum_surprise: float = 2.87
-    """Standard deviations between the prior and the result."""
+    """Distance of the result from the prior, in standard deviations."""
     maximum_translation: float = 40.0
-    """mm between the prior and the result, at the image centre."""
+    """Distance of the result from the prior at the image centre (mm)."""
     maximum_rotation: float = 30.0
-    """Degrees between the prior and the result."""
+    """Angle between the prior and the result (degrees)."""
+
+    LIMITS: ClassVar[Mapping[str, Range]] = {
+        "minimum_lncc": Range(-1.0, 1.0),
+        "minimum_overlap": Range(0.0, 1.0),
+        "minimum_margin": Range(-inf, 1.0),
+        "maximum_sigma": Range(0.0),
+        "maximum_surprise": Range(0.0),
+        "maximum_translation": Range(0.0),
+        "maximum_rotation": Range(0.0),
+    }
 
     def __post_init__(self) -> None:
-        """Raise InputError for a limit that cannot be; an infinite one asks for nothing."""
-        for name, value in vars(self).items():
-            least, most = {"minimum_lncc": (-1.0, 1.0), "minimum_overlap": (0.0, 1.0)}.get(
-                name, (-inf, 1.0) if name == "minimum_margin" else (0.0, inf)
-            )
-            if not least <= value <= most:
-                raise InputError(f"gate.{name}: must be between {least:g} and {most:g}, but is {value:g}")
+        """Raise InputError for a number outside its limits. An infinite one lets everything pass."""
+        check_limits("gate.", self, self.LIMITS)
 
     def widened(self, factor: float) -> GateSettings:
         """The gate for a search around a prior that is ``factor`` times as wide.
@@ -98,40 +124,51 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class OrganMotion:
-    """How far the organ may be from where it was last found, however long ago that was: standard deviations.
+    """How far the organ may be from where it was last found, however long ago that was.
 
-    Raises InputError for one that cannot be.
+    Raises InputError for a number outside its limits.
     """
 
     translation: float = 6.0
-    """mm along each axis of the image."""
+    """How far the organ may have moved along each axis of the image: standard deviation (mm)."""
     rotation: float = 4.0
-    """Degrees about each."""
+    """How far it may have turned about each axis: standard deviation (degrees)."""
     memory: float = 1.0
-    """Seconds after which where the organ was says little of where it is: a quarter of a breath."""
+    """Seconds after which the last known place says little about the present one: a quarter of a breath."""
     range: float = 50.0
-    """mm beyond which two places of the organ are not plausible: an encoder has slipped, or the patient moved."""
+    """Farther (mm) from where it was last accepted, the organ cannot be: an encoder slipped or the patient moved."""
+
+    LIMITS: ClassVar[Mapping[str, Range]] = {
+        "translation": Range(0.0, 100.0, above=True),
+        "rotation": Range(0.0, 90.0, above=True),
+        "memory": Range(0.0, 60.0, above=True),
+        "range": Range(0.0, 1000.0, above=True),
+    }
 
     def __post_init__(self) -> None:
-        for name, most in (("translation", 100.0), ("rotation", 90.0), ("memory", 60.0), ("range", 1000.0)):
-            check_between(f"organ.{name}", getattr(self, name), 0.0, most)
+        check_limits("organ.", self, self.LIMITS)
 
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """When a prediction may be shown. Raises InputError for a number that cannot be."""
+    """When a prediction may be shown. Raises InputError for a number outside its limits."""
 
     horizon: float = 0.3
-    """Seconds after the last registered image within which its motion is carried on."""
+    """How far ahead the motion is predicted: seconds after what the last accepted image shows."""
     maximum_error: float = 4.0
-    """mm: no prediction while recent ones were further off than this (root mean square, at the volume's centre)."""
+    """No prediction is shown while recent ones were farther off than this (mm, RMS, at the volume's centre)."""
     unmodelled: float = 0.3
-    """mm: standard deviation along each axis of what no registration sees and no average takes away: that the organ
-    deforms, and the steps of the arm's encoders. What is told of the motion is at least as unsure."""
+    """Error (mm, standard deviation along each axis) that no registration sees and no averaging removes: the organ's
+    deformation and the steps of the arm's encoders. It is added to every covariance that is published."""
+
+    LIMITS: ClassVar[Mapping[str, Range]] = {
+        "horizon": Range(0.0, 1.0, above=True),
+        "maximum_error": Range(0.0, 100.0, above=True),
+        "unmodelled": Range(0.0, 100.0, above=True),
+    }
 
     def __post_init__(self) -> None:
-        for name, most in (("horizon", 1.0), ("maximum_error", 100.0), ("unmodelled", 100.0)):
-            check_between(f"prediction.{name}", getattr(self, name), 0.0, most)
+        check_limits("prediction.", self, self.LIMITS)
 
 
 @dataclass(frozen=True)
@@ -140,13 +177,13 @@ class RegistrationSettings:
 
     levels: tuple[LevelSettings, ...] = COARSE_TO_FINE
     belief_weight: float = 0.0075
-    """Twice what a squared standard deviation from the belief costs in LNCC, for each mm between the points of a plane:
-    the coarser it is, the fewer points speak against the belief."""
+    """Twice the cost in LNCC of one squared standard deviation from the belief, per mm between the points of a plane:
+    on a coarse plane fewer points speak against the belief."""
     abdominal_wall: float = ABDOMINAL_WALL
     follow: tuple[tuple[int, int], tuple[int, int]] = ((2, 10), (3, 4))
-    """The two levels, counted from the coarsest, on which a frame is followed, and poses tried on each at the most."""
+    """The two levels on which a frame is followed, counted from the coarsest, and how many poses each may try."""
     lost: float = 4.0
-    """How many times wider than `organ` the prior is when nothing is known of the organ, and a first search failed."""
+    """How many times wider than `organ` the prior is when nothing is known of the organ and a first search failed."""
     gate: GateSettings = field(default_factory=GateSettings)
     organ: OrganMotion = field(default_factory=OrganMotion)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)

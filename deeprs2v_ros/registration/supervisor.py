@@ -8,19 +8,21 @@ A state is true at the time at which it is asked for: it expires by itself, what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import ClassVar
 
 import numpy as np
 
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.registration.settings import check_between
+from deeprs2v_ros.registration.settings import Range, check_limits
 
 CONFIRMING = "CONFIRMING"
-"""Reason of a good result that is not trusted yet, since too few came in a row."""
+"""Reason given for a good result that is not trusted yet, since too few came in a row."""
 
 LATE = "LATE"
-"""Reason of a good result that took so long that it would not even be held any more."""
+"""Reason given for a good result that took so long that it would not even be held any more."""
 
 _DRIFT = np.array([20.0] * 3 + [np.radians(10.0)] * 3)  # per second: how fast breathing may carry the liver away
 
@@ -40,16 +42,20 @@ class State(IntEnum):
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """How long to hold, and how much it takes to trust. Raises InputError for a number that cannot be."""
+    """How long to hold, and how much it takes to trust. Raises InputError for a number outside its limits."""
 
     accept_in_a_row: int = 3
-    """Good results in a row before a correction is broadcast, at first and after any bad one."""
+    """Good results in a row before a correction is broadcast, at the start and after every bad result."""
     hold_timeout: float = 0.5
-    """Seconds after the stamp of the last accepted image during which its correction is still broadcast."""
+    """For how many seconds after the last accepted image its correction is still broadcast."""
+
+    LIMITS: ClassVar[Mapping[str, Range]] = {
+        "accept_in_a_row": Range(1, 100),
+        "hold_timeout": Range(0.0, 60.0, above=True),
+    }
 
     def __post_init__(self) -> None:
-        check_between("trust.accept_in_a_row", self.accept_in_a_row, 0, 100)
-        check_between("trust.hold_timeout", self.hold_timeout, 0.0, 60.0)
+        check_limits("trust.", self, self.LIMITS)
 
 
 @dataclass(frozen=True)
@@ -121,11 +127,11 @@ class Supervisor:
         return Held(self._last.stamp, self._last.motion, covariance, age)
 
     def good(self, stamp: int, now: int, motion: Array, covariance: Array) -> Verdict:
-        """A result that passed the gate: the organ's ``motion`` C (4, 4) and its ``covariance`` (6, 6)."""
+        """Take in a result that passed the gate: the organ's ``motion`` C (4, 4) and its ``covariance`` (6, 6)."""
         if now - stamp > self._timeout:
             return self.bad(now, LATE)
         if self._last is not None and self._expired(now) and not self._doubted:
-            self._good = 0  # a gap after what was tracked: the row begins anew
+            self._good = 0  # a gap after what was tracked: the count of good results begins anew
         self._doubted = True
         self._good += 1
         if self._good < self._settings.accept_in_a_row:
@@ -137,35 +143,35 @@ class Supervisor:
         return self._verdict(now, "", accepted=not self._fault)
 
     def bad(self, now: int, reason: str) -> Verdict:
-        """An image without a result that could be believed, and why."""
+        """Take in an image without a believable result; ``reason`` says why."""
         self._good = 0
         self._doubted = True
         return self.aside(now, reason)
 
     def aside(self, now: int, reason: str) -> Verdict:
-        """An image that says nothing about the organ, such as one that a newer one replaced: nothing changes."""
+        """Take in an image that says nothing about the organ, as one that a newer one replaced: nothing changes."""
         return self._verdict(now, reason, accepted=False)
 
     def initialise(self) -> None:
-        """The first image can be registered: volume, mask and transform are there."""
+        """Note that images can be registered: volume, mask and transform are there."""
         self._initialised = True
 
     def distrust(self, why: str = CONFIRMING) -> None:
-        """What was tracked is over: no images come any more, or a second look contradicts it.
+        """End what was tracked: no more images come, or a second look contradicts it.
 
-        ``why`` is the reason of good results until they are trusted again.
+        ``why`` is the reason given for good results until they are trusted again.
         """
         self._good = 0
         self._over = True
         self._why = why
 
     def stop(self) -> None:
-        """INACTIVE from now on, until `start`; nothing of before counts any more."""
+        """INACTIVE from now on, until `start`; everything from before is forgotten."""
         self.reset()
         self._stopped = True
 
     def start(self) -> None:
-        """WAITING, if it was INACTIVE."""
+        """Go from INACTIVE to WAITING."""
         self._stopped = False
 
     def fault(self, reason: str) -> None:
@@ -173,7 +179,7 @@ class Supervisor:
         self._fault = reason
 
     def clear_fault(self) -> None:
-        """Start anew after a fault, as far as the operator can tell it is over."""
+        """Start anew after a fault, which the operator says is over."""
         self.reset()
         self._fault = ""
 

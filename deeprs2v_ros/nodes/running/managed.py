@@ -1,4 +1,4 @@
-"""Nodes with a lifecycle, which lone users need not know of: by default they configure and activate themselves."""
+"""Nodes with a lifecycle. By default they configure and activate themselves, so that nobody has to know of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ManagedNode(LifecycleNode):
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
-        self._autostart = declare(self, "autostart", True, "Whether the node starts by itself, or waits to be told")
+        self._autostart = declare(self, "autostart", True, "Whether the node configures and activates itself")
         self.configured = self.active = False
         self._failure: Exception
 

@@ -22,12 +22,12 @@ Given = ParamSpec("Given")
 Value = TypeVar("Value")
 
 
-def declare(node: Node, name: str, default: Any, description: str, *, read_only: bool = True) -> Any:
-    """Declare a parameter and return its value; that of an optional one that is left out is None.
+def declare(node: Node, name: str, default: Any, description: str, *, read_only: bool = True, allowed: str = "") -> Any:
+    """Declare a parameter and return its value, or None for an optional one that is left out: a `Declare`.
 
     Raises InputError naming the parameter when the value given has another type than ``default``.
     """
-    descriptor = ParameterDescriptor(description=description, read_only=read_only)
+    descriptor = ParameterDescriptor(description=description, read_only=read_only, additional_constraints=allowed)
     if default is NUMBERS:
         default = Parameter.Type.DOUBLE_ARRAY
     try:

@@ -39,9 +39,9 @@ def declare_encoders(node: Node) -> tuple[Arm, EncoderSource]:
 
     Raises InputError for parameters that cannot be met.
     """
-    kind = declare_choice(node, "source", ("scene", "log", "serial"), "Where the counts come from")
+    kind = declare_choice(node, "source", ("scene", "log", "serial"), "Where the encoders' counts come from")
     if kind == "scene":
-        period = 1.0 / declare_positive(node, "rate", 100.0, "Samples per second", 10 * FASTEST)
+        period = 1.0 / declare_positive(node, "rate", 100.0, "Samples per second of a scene", 10 * FASTEST)
         cart = declare_cart(node, declare_images(node))
         if cart is None:
             raise InputError("parameter source: is scene, but scene.kind is none")
@@ -49,24 +49,29 @@ def declare_encoders(node: Node) -> tuple[Arm, EncoderSource]:
     arm = declare_arm(node)
     if kind == "serial":
         return arm, _declare_serial(node, arm)
-    path = declare_path(node, "log.file", "CSV file: a line 'stamp,<joint>,...', then seconds and counts")
-    return arm, EncoderLog(path, declare(node, "log.loop", True, "Start again at the end of the log"))
+    path = declare_path(node, "log.file", "Log of counts: a CSV file with a column 'stamp' (s) and one for each joint")
+    return arm, EncoderLog(path, declare(node, "log.loop", True, "Whether the log starts again when it ends"))
 
 
 def _declare_serial(node: Node, arm: Arm) -> SerialEncoders:
     names = arm.chain.joint_names
     given = declare(
-        node, "serial.joints", Parameter.Type.STRING_ARRAY, "Joints in the order of a line's counts; empty: the arm's"
+        node,
+        "serial.joints",
+        Parameter.Type.STRING_ARRAY,
+        "Joints in the order of the counts in a line; left out: the arm's order",
     )
     joints = tuple(given or names)
     if sorted(joints) != sorted(names):
         raise InputError(f"parameter serial.joints: is {list(joints)}, not the arm's {list(names)} in some order")
-    checksum = declare_choice(node, "serial.checksum", tuple(CHECKSUMS), "What lines are secured by")
+    checksum = declare_choice(node, "serial.checksum", tuple(CHECKSUMS), "Checksum of the board's lines")
     line_format = LineFormat([arm.encoders.encoders[name].bits for name in joints], checksum)
     port = SerialPort(
         declare_path(node, "serial.port", "Device file of the encoder board"),
         declare_positive(node, "serial.baud", 921600, "Bits per second on the line", 10_000_000),
         line_format.length,
     )
-    stall_after = declare_positive(node, "serial.stall_after", 0.5, "Silence in s that counts as a fault", 60.0)
+    stall_after = declare_positive(
+        node, "serial.stall_after", 0.5, "Seconds of silence on the line that count as a stall", 60.0
+    )
     return SerialEncoders(port, line_format, joints, stall_after)

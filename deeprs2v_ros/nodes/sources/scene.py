@@ -69,19 +69,28 @@ class SceneSettings:
 def declare_scene(node: Node) -> SceneSettings:
     """The parameters ``scene.*``. Raises InputError for those that no scene can have."""
     return SceneSettings(
-        kind=declare_choice(node, "scene.kind", (NONE, SIMULATED, RECORDED), "What the ultrasound machine shows"),
-        seed=declare_between(node, "scene.seed", 1, "Subject, breathing and hand", 0, 2**31 - 1),
-        rate=declare_positive(node, "scene.rate", 10.0, "Images per second", cart.FASTEST),
+        kind=declare_choice(
+            node,
+            "scene.kind",
+            (NONE, SIMULATED, RECORDED),
+            "What a simulated machine shows; none: it is a real one",
+        ),
+        seed=declare_between(
+            node, "scene.seed", 1, "Number of the simulated patient, breathing and hand", 0, 2**31 - 1
+        ),
+        rate=declare_positive(node, "scene.rate", 10.0, "Images per second of the scene", cart.FASTEST),
         breathing_mm=declare_between(
-            node, "scene.breathing_mm", 15.0, "Mean head-to-foot travel of the liver in mm", 0.0, 100.0
+            node, "scene.breathing_mm", 15.0, "Mean head-to-foot travel of the liver, in mm", 0.0, 100.0
         ),
         breathing_period=declare_between(
-            node, "scene.breathing_period", 4.0, "Mean length of a breath in s", 0.5, 60.0
+            node, "scene.breathing_period", 4.0, "Mean length of a breath, in s", 0.5, 60.0
         ),
-        sequence=declare(node, "scene.sequence", "", "Recorded: tracked sequence with the frames to show"),
-        mask=declare(node, "scene.mask", "", "Recorded: valid area of its frames; empty: found from them"),
+        sequence=declare(node, "scene.sequence", "", "Recorded scene: tracked sequence with the frames to show"),
+        mask=declare(
+            node, "scene.mask", "", "Recorded scene: valid area of its frames, an image file; empty: found from them"
+        ),
         target=declare_numbers(
-            node, "scene.target", NUMBERS, 3, "Recorded: target in the volume in mm; empty: middle of a frame"
+            node, "scene.target", NUMBERS, 3, "Recorded scene: target in the volume, in mm; left out: middle of a frame"
         ),
     )
 
