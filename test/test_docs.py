@@ -19,7 +19,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 DOCS = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 PAGES = [*DOCS, SOURCE / "CONTRIBUTING.md"]
 FOLDERS = "benchmarks cmake config deeprs2v_ros docs launch msg rviz scripts srv test underlay urdf"
-SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
+SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".json", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
 
 FOREIGN = {"dialout", "m00", "m23"}
 """Names of other programs, and columns that the code makes."""
@@ -35,6 +35,9 @@ def files():
     """All files and folders of the source, but not what is built or run."""
     top = [path for path in SOURCE.iterdir() if path.is_file() or path.name in FOLDERS.split()]
     return [*top, *(path for folder in top if folder.is_dir() for path in folder.rglob("*"))]
+
+
+FILES = (".html", ".json", ".mha", ".nrrd", ".png")
 
 
 def without_code_blocks(text):
@@ -117,7 +120,9 @@ def test_parameters_exist(page):
     for line in page.read_text().splitlines():
         for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?:: [^`]+)?`", line):
             if not name.endswith(SUFFIXES) and name != "data.recorded":
-                assert is_parameter(name) or name.endswith((".html", ".json", ".mha", ".nrrd", ".png")), f"{page.name}: {name}"
+                assert is_parameter(name) or name.endswith((".html", ".json", ".mha", ".nrrd", ".png")), (
+                    f"{page.name}: {name}"
+                )
         assigned = re.findall(r"`([a-z_.]+): [^`]+`", line)
         assert all(is_parameter(name) for name in assigned), f"{page.name}: {line}"
 
