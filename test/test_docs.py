@@ -18,12 +18,12 @@ from deeprs2v_ros.registration.supervisor import CONFIRMING, LATE, State
 SOURCE = Path(__file__).resolve().parents[1]
 DOCS = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 PAGES = [*DOCS, SOURCE / "CONTRIBUTING.md"]
-FOLDERS = "benchmarks cmake config deeprs2v_ros docs launch msg rviz scripts srv test underlay urdf"
+FOLDERS = "benchmarks cmake config deeprs2v_ros docs foxglove launch msg rviz scripts srv test underlay urdf"
 SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".json", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
 
 FOREIGN = {"dialout", "m00", "m23"}
 """Names of other programs, and columns that the code makes."""
-MADE = r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|my_\w+\.yaml|index\.html|parameters\.yaml|volume_from_mri\.yaml"
+MADE = r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|my_\w+\.yaml|index\.html|parameters\.yaml|summary\.json|volume_from_mri\.yaml"
 """Files that commands and users make."""
 
 docs = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
