@@ -120,9 +120,7 @@ def test_parameters_exist(page):
     for line in page.read_text().splitlines():
         for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?:: [^`]+)?`", line):
             if not name.endswith(SUFFIXES) and name != "data.recorded":
-                assert is_parameter(name) or name.endswith((".html", ".json", ".mha", ".nrrd", ".png")), (
-                    f"{page.name}: {name}"
-                )
+                assert is_parameter(name) or name.endswith(FILES), f"{page.name}: {name}"
         assigned = re.findall(r"`([a-z_.]+): [^`]+`", line)
         assert all(is_parameter(name) for name in assigned), f"{page.name}: {line}"
 
