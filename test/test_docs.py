@@ -23,7 +23,10 @@ SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".json", ".xml", ".toml", ".i
 
 FOREIGN = {"dialout", "m00", "m23"}
 """Names of other programs, and columns that the code makes."""
-MADE = r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|my_\w+\.yaml|index\.html|parameters\.yaml|summary\.json|volume_from_mri\.yaml"
+MADE = (
+    r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|"
+    r"my_\w+\.yaml|index\.html|parameters\.yaml|summary\.json|volume_from_mri\.yaml"
+)
 """Files that commands and users make."""
 
 docs = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
