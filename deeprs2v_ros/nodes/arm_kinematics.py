@@ -36,7 +36,7 @@ from deeprs2v_ros.nodes.topics.transforms import Broadcaster
 from deeprs2v_ros.parameters.cart import FASTEST, declare_pose_rate
 
 PERIOD_OF_WARNINGS = 2.0  # s
-SILENT = 1.0  # s without a joint state that are too long
+SILENT = 1.0  # s without a joint state after which it is said
 FAULT_AFTER = 20  # joint states refused in a row
 
 
@@ -62,7 +62,7 @@ class ArmKinematics(Node):
         self._pose_pace = Pace(declare_pose_rate(partial(declare, self)))
         self._chain, self._uncertain = arm.chain, UncertainArm(arm, IMAGE)
         self._check, self.tally = JointCheck(arm.encoders), Tally(FAULTS, FAULT_AFTER)
-        self._uncertain.pose(arm.rest)  # compiles what is compiled
+        self._uncertain.pose(arm.rest)  # so that compiling is over before the first sample
         self._fixed = StaticTransformBroadcaster(self)
         self._fixed.sendTransform(transform_messages(self._chain.fixed_transforms(), self.get_clock().now().to_msg()))
         self._moving = Broadcaster(self)

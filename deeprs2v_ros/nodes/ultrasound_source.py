@@ -29,14 +29,14 @@ from deeprs2v_ros.nodes.topics.conversions import (
 from deeprs2v_ros.nodes.topics.transforms import Broadcaster
 
 LONGEST_WAIT = 0.05  # s: how soon a clock that jumps or a node that ends is noticed
-SILENT = 1.0  # s without an image that are too long
+SILENT = 1.0  # s without an image after which it is said
 RETRY_PERIOD = 0.5  # s: how often a source in trouble is asked again
 
 
 class UltrasoundSource(Node):
     """Publishes ``us/image``, stamped with the moment of acquisition.
 
-    Images are made ahead of their time in a thread and published when it has come; those that cannot be ready in time
+    A thread makes images ahead of time and publishes each when its time has come. Those that cannot be ready in time
     are left out.
 
     ``inflow`` counts the images; ``trouble`` says why there are none at present, and is empty otherwise.
@@ -45,7 +45,7 @@ class UltrasoundSource(Node):
     def __init__(self, **options: Any) -> None:
         """Raise InputError for parameters that cannot be met; ``options`` are those of rclpy's Node."""
         super().__init__("ultrasound_source", **options)
-        # First of all: rclpy destroys a node as well that could not be made.
+        # First of all, since rclpy also destroys nodes that could not be made.
         self._stopping = Event()
         self._thread = Thread(target=self._work, name="ultrasound_source", daemon=True)
         self.inflow, self.trouble = Inflow(), ""
@@ -98,7 +98,7 @@ class UltrasoundSource(Node):
                 self._publish(frame)
 
     def _rival(self) -> str:
-        """Who else says where the images are, if a sequence does: with two parents of us_image, TF is of no use."""
+        """Whether another node broadcasts us_image while a sequence does: with two parents of a frame TF is no use."""
         if isinstance(self._source, SequenceSource) and self.count_publishers("arm/image_pose"):
             return "a sequence brings its own poses, and arm_kinematics broadcasts those of the arm: end one of the two"
         return ""
@@ -113,7 +113,7 @@ class UltrasoundSource(Node):
         return Condition(OK, f"images from {self._source}", values)
 
     def _say(self, trouble: str) -> None:
-        """Say once that there is a trouble, and that it is over."""
+        """Log trouble once when it begins, and once when it is over."""
         if trouble and trouble != self.trouble:
             self.get_logger().error(trouble)
         elif self.trouble and not trouble:

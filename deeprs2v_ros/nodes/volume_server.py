@@ -55,17 +55,17 @@ CHANGING = (
     "volume_from_mri.xyz",
     "volume_from_mri.xyzw",
 )
-"""Parameters that may change while the node runs, by `ros2 param set` or by a service; then all is published anew."""
+"""Parameters that may change while the node runs, by `ros2 param set` or a service: all is then published anew."""
 
-OUT_OF_DATE = 1.0  # s after which a status says nothing about now
+OUT_OF_DATE = 1.0  # s after which a status is out of date
 
 
 class VolumeServer(ManagedNode):
     """Publishes, latched, the volume's file, its overview and markers, and its frames.
 
     The volume is read from a file, reconstructed from a tracked sweep, or acquired by the simulated cart. The latter
-    two take seconds. What changes while a volume is in use is refused while the registration is TRACKING or HOLDING:
-    somebody may be looking at the tumour.
+    two take seconds. Changes are refused while the registration is TRACKING or HOLDING, since somebody may be
+    following the tumour.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -156,7 +156,7 @@ class VolumeServer(ManagedNode):
     # --- Lifecycle ---
 
     def configure(self) -> None:
-        """Make the volume, if it does not come as a file, and check everything. Raises InputError."""
+        """Make the volume, unless it comes as a file, and check everything. Raises InputError."""
         if self._source != "file":
             self._values["volume"] = self._made()
         self._prepared = self._prepare(self._values)
@@ -166,7 +166,7 @@ class VolumeServer(ManagedNode):
         self._serve(self._prepared)
 
     def deactivate(self) -> None:
-        """Withdraw the volume. Its frames stay on TF, which cannot forget."""
+        """Withdraw the volume. Its frames stay on TF, which forgets nothing."""
         self._file.publish(String())
         self._markers.publish(nothing())
         self._served = ("", "")
@@ -240,7 +240,7 @@ class VolumeServer(ManagedNode):
     # --- What is published ---
 
     def _prepare(self, values: dict[str, Any]) -> Prepared:
-        """Check everything. Raises InputError for what cannot be read or is no place."""
+        """Check everything. Raises InputError for a volume that cannot be read and a place that is not one."""
         for name, numbers in values.items():
             if name != "volume":
                 check_numbers(name, numbers, 4 if name.endswith("xyzw") else 3)
@@ -290,7 +290,7 @@ class VolumeServer(ManagedNode):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Checked, and ready to be published: ``transforms``; of a volume its ``file`` (path, SHA-256) and pictures."""
+    """What is ready to be published: ``transforms``; of a volume also its ``file`` (path, SHA-256) and pictures."""
 
     transforms: list[LinkTransform]
     file: tuple[str, str] = ("", "")
@@ -299,7 +299,7 @@ class Prepared:
 
 
 def _resolved(path: str) -> Path:
-    """Where a path leads to. Raises InputError for one that leads nowhere, as links that go in a circle."""
+    """Where a path leads to. Raises InputError for one that leads nowhere, such as links that go in a circle."""
     try:
         return Path(path).resolve()
     except (OSError, RuntimeError, ValueError) as error:
@@ -307,7 +307,7 @@ def _resolved(path: str) -> Path:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file. Raises InputError for one that has just gone."""
+    """SHA-256 of a file. Raises InputError for one that has just disappeared."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -326,7 +326,7 @@ def _place(values: dict[str, Any], name: str) -> Array:
 
 
 def _numbers(name: str, place: Transform) -> dict[str, list[float]]:
-    """A place as the values of its two parameters."""
+    """The values of the two parameters that describe a place."""
     at, turn = place.translation, place.rotation
     return {f"{name}.xyz": [at.x, at.y, at.z], f"{name}.xyzw": [turn.x, turn.y, turn.z, turn.w]}
 

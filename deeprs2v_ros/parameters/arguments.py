@@ -1,4 +1,4 @@
-"""The ROS arguments of a program, as far as they are about parameters; without ROS."""
+"""Those ROS arguments of a program that are about parameters; without ROS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameters of what stands around the patient: images, arm, and the volume's place."""
+"""Parameters of the cart around the patient: images, arm, and the place of the volume."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deeprs2v_ros.parameters.declaring import NUMBERS, Declare, declare_numbers,
 from deeprs2v_ros.resources import resource
 
 LARGEST = 10_000
-"""Rows or columns of an image."""
+"""The most rows or columns of an image."""
 COARSEST = 10.0
-"""mm: a pixel."""
+"""The largest pixel, in mm."""
 FASTEST = 1000.0
-"""Times a second that anything is done."""
+"""The highest rate of anything, per second."""
 _METRES = 1e-3  # one millimetre: parameters are in metres, as everything of ROS is
 
 

@@ -1,7 +1,7 @@
 """Parameters of one kind or another, declared with a description and refused in one clear line.
 
-Every function takes a `Declare`: that of a node, or of a parameter file. So a parameter's name, default and check are
-written once, whoever reads it.
+Every function takes a `Declare`, that of a node or of a parameter file. So a parameter's name, default and check are
+written once, for both.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ NUMBERS = list[float]
 """Given as a default: a list of doubles that may be left out."""
 
 MOST = 1e6
-"""No number of a cart is larger, but what is said to be."""
+"""No number of a cart is larger, unless its own limit says so."""
 FARTHEST = 1e4
-"""Nor is a coordinate, in pixels, mm or m."""
+"""No coordinate is larger, in pixels, mm or m."""
 
 
 class Declare(Protocol):
     """Declares a parameter and returns its value; that of an optional one that is left out is None.
 
-    ``allowed`` says in words which values can be met; whoever declares the parameter checks that. Raises InputError
+    ``allowed`` says in words which values are allowed; whoever declares the parameter checks that. Raises InputError
     naming the parameter when the value given has another type than ``default``.
     """
 

@@ -1,4 +1,4 @@
-"""Nodes that cannot run beside each other as they are told to."""
+"""Nodes that cannot run together with the parameters they are given."""
 
 from __future__ import annotations
 

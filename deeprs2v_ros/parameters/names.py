@@ -1,6 +1,6 @@
 """The name of every parameter that a node has, whatever it is told to do.
 
-A node declares what it needs: one that reads a file knows nothing of a serial line. So what it has declared does not
+A node declares only what it needs: one that reads a file knows nothing of a serial line. So its declarations do not
 tell a misspelt name from one that is left in the file for another day; this table does.
 """
 

@@ -1,4 +1,4 @@
-"""Misspelt names in a parameter file, and sections that reach no node: ROS passes both over in silence."""
+"""Misspelt names in a parameter file, and sections that reach no node: ROS silently ignores both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deeprs2v_ros.parameters.file import EVERY, ParameterFile
 from deeprs2v_ros.parameters.names import NAMES
 
 _SIMILAR = 0.85
-"""How alike a name has to be to one of ours to be a slip of the pen, and not the name of somebody else's node."""
+"""How similar to one of ours a name must be to count as misspelt, and not as the name of somebody else's node."""
 _ALIKE = 0.6
 """The same for parameters, which are known to be meant for us."""
 _OF_ROS = ("use_sim_time", "start_type_description_service")
@@ -24,7 +24,7 @@ def check_spelling(file: ParameterFile, namespace: str | None = None) -> None:
     """Raise InputError for what looks meant for our nodes, in ``namespace`` if one is given, and reaches none of them.
 
     That is: a parameter of a node that it does not have, one for all nodes that none of ours has, a node whose name is
-    nearly ours, one of ours in another namespace only, and a file for none of our nodes. Nodes of others are let be.
+    nearly ours, one of ours in another namespace only, and a file for none of our nodes. Other nodes are left alone.
     """
     for pattern, values in file.sections.items():
         _check_section(file.source, pattern, values)

@@ -13,7 +13,7 @@ from deeprs2v_ros.registration.search import distance
 
 
 class Refusal(str, Enum):
-    """Why an image was not registered; IMAGE_STALE and EXPIRED: what became true while none was."""
+    """Why an image was not registered. IMAGE_STALE and EXPIRED are about no image: they became true without one."""
 
     NONE = ""
     ZERO_STAMP = "ZERO_STAMP"
@@ -40,7 +40,7 @@ class Refusal(str, Enum):
 
 @dataclass(frozen=True)
 class Arrival:
-    """An image that has arrived: its ``stamp``, the time that it has ``shown``, when it was ``received``, all in ns.
+    """An image that has arrived: its ``stamp``, the time that it has ``shown``, when it was ``received``; all in ns.
 
     ``refusal`` says why it is not to be looked at, ``epoch`` which volume and which run of the clock it belongs to.
     What changes without an image is said as if one had arrived at that moment, with ``of_image`` false.
@@ -55,9 +55,9 @@ class Arrival:
 
 
 class StampCheck:
-    """Lets stamps pass that grow and do not lie more than ``tolerance`` ns in the future.
+    """Accepts stamps that grow and lie at most ``tolerance`` ns in the future.
 
-    A stamp that is refused changes nothing, so that it never poisons those after it.
+    A stamp that is refused changes nothing, so it does no harm to those after it.
     """
 
     def __init__(self, tolerance: int) -> None:
@@ -65,7 +65,7 @@ class StampCheck:
         self._last = 0
 
     def reset(self) -> None:
-        """Accept any first stamp, for a clock that jumped back."""
+        """Accept any stamp as the next one, as after a clock that jumped back."""
         self._last = 0
 
     def later_than(self, now: int) -> bool:
@@ -95,12 +95,11 @@ class Freeze(Enum):
 
 
 class FreezeCheck:
-    """Notices a picture that stands still: it is no new measurement, wherever the probe is.
+    """Notices a picture that stands still, which is no new measurement, wherever the probe is.
 
-    Speckle and noise never repeat, so equal pixels mean the same picture, whatever a clock or a cursor beside them
-    does: those of the valid area count. ``allowed`` (mm, angles at a lever as in
-    `search.distance`) is how far the plane may go before it counts as moved; 0 turns the check off. ``centre`` (3,) is
-    the image centre in the image frame.
+    Speckle and noise never repeat, so equal pixels mean the same picture. Only the valid area counts, since a clock or
+    a cursor beside it may move. ``allowed`` (mm, angles at a lever as in `search.distance`) is how far the plane may go
+    before it counts as moved; 0 turns the check off. ``centre`` (3,) is the image centre in the image frame.
     """
 
     def __init__(self, allowed: float, centre: Array) -> None:

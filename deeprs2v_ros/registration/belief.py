@@ -1,7 +1,7 @@
-"""What is believed of a pose before LNCC has its say: from the arm and the last motion, or from a network.
+"""What is believed of a pose before LNCC is asked: from the arm and the last motion, or from a network.
 
-The correction climbs the posterior. LNCC is a log likelihood up to a factor: the number of points that speak for
-themselves, which is the smaller the coarser the plane. A belief has heavier tails than a Gaussian, since it may be
+The correction climbs the posterior. LNCC is a log likelihood up to a factor: the number of independent points, which is
+smaller on a coarser plane. A belief has heavier tails than a Gaussian, since it may be
 plainly wrong: Student's t distribution with n degrees of freedom. So a pose scores
 
     LNCC - weight sum_beliefs n / 2 log(1 + m^T P^-1 m / n),
@@ -9,9 +9,8 @@ plainly wrong: Student's t distribution with n degrees of freedom. So a pose sco
 with m the motion from the believed pose to it and P the scale. Where prior and network agree, both pull; where
 they do not, the pose may side with one, and the other then hardly counts.
 
-Directions that the image shows well are decided by LNCC, those that it does not show stay where they are believed to
-be; and a summit of LNCC that is far off, such as one where shadows of two acquisitions match, has to be that much
-higher.
+Directions that the image shows well are decided by LNCC; those that it does not show stay where they are believed to
+be. A summit of LNCC that is far off, such as one where the shadows of two acquisitions match, has to be much higher.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from deeprs2v_ros.geometry import Array, about, inverse, to_motion
 from deeprs2v_ros.registration.settings import OrganMotion
 
 TAIL = 4.0
-"""Degrees of freedom of Student's t distribution: so heavy are the tails of a belief."""
+"""Degrees of freedom of Student's t distribution, which say how heavy the tails of a belief are."""
 
 
 SAME_IMAGE = 8.0
-"""Factor on a network's standard deviations where LNCC has a say as well: both look at the same image, so what the
-network says is no independent evidence, and where it errs it is LNCC that can tell."""
+"""Factor on a network's standard deviations where LNCC counts as well: both look at the same image, so the network is
+no independent evidence, and where it errs, LNCC can tell."""
 
 
 class Belief(NamedTuple):
@@ -44,12 +43,12 @@ class Belief(NamedTuple):
 
     @classmethod
     def with_covariance(cls, pose: Array, covariance: Array) -> Belief:
-        """The belief whose `covariance` is this."""
+        """The belief with this `covariance`."""
         return cls(pose, (TAIL - 2.0) / TAIL * covariance)
 
     @property
     def covariance(self) -> Array:
-        """Of that motion, (6, 6): for its tails it is larger than the scale."""
+        """Covariance (6, 6) of that motion: because of the heavy tails it is larger than the scale."""
         return TAIL / (TAIL - 2.0) * self.scale
 
     def weakened(self, factor: float) -> Belief:
@@ -60,8 +59,8 @@ class Belief(NamedTuple):
 def expected_scale(arm: Array | None, organ: OrganMotion, elapsed: float = np.inf) -> Array:
     """Scale (6, 6) of the prior C X about the image centre: the organ has moved on, and the arm is not exact.
 
-    ``arm`` is the covariance of the tracked pose, if it is to count. ``elapsed`` seconds ago the organ was where the
-    prior has it; its motion is taken for an Ornstein-Uhlenbeck process, whose variance grows with time to that of
+    ``arm`` is the covariance of the tracked pose, if it is to count. The organ was where the prior has it ``elapsed``
+    seconds ago. Its motion is modelled as an Ornstein-Uhlenbeck process, whose variance grows with time to that of
     ``organ``.
     """
     share = -np.expm1(-2.0 * elapsed / organ.memory)
@@ -72,7 +71,7 @@ def expected_scale(arm: Array | None, organ: OrganMotion, elapsed: float = np.in
 def posterior_covariance(image: Array, pose: Array, beliefs: Sequence[Belief], centre: Array) -> Array:
     """Covariance (6, 6) of ``pose`` after all: ``image``, that by LNCC alone, which may be singular, and the beliefs.
 
-    Each belief is a Gaussian of the width that fits Student's t at the pose: the farther off, the less it has to say.
+    Each belief is a Gaussian of the width that fits Student's t at the pose: the farther off, the less it counts.
     """
     covariance = image
     for belief in beliefs:

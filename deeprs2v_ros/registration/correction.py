@@ -7,7 +7,7 @@ Gauss-Newton one, J^T K J with the slice's derivative J by the six motion parame
 steps (Levenberg-Marquardt) are taken only when they help. Rotations are measured in millimetres at a lever of `LEVER`
 mm, so that one damping serves all six parameters.
 
-A whole climb is compiled, and needs no lock of the interpreter: climbs from several starts run side by side.
+A whole climb is compiled and does not hold the interpreter's lock, so climbs from several starts run side by side.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ LEVER = 50.0
 SCALE = np.array([1.0, 1.0, 1.0, 1.0 / LEVER, 1.0 / LEVER, 1.0 / LEVER])
 
 CONVERGED = 0.02
-"""A step shorter than this share of the level's spacing is the last."""
+"""A climb ends with a step shorter than this share of the level's spacing."""
 
 FARTHEST = 4.0
-"""Level spacings: no step is longer."""
+"""The longest step, in spacings of the level."""
 
 WEAKEST, STRONGEST = 1e-4, 1e2
 """Bounds of the damping, as a share of the mean curvature."""
 
 WORKERS = ThreadPoolExecutor(2, thread_name_prefix="climb")
-"""Evaluations and climbs of several poses side by side: what is compiled here holds no lock."""
+"""Threads for evaluations and climbs of several poses side by side: what is compiled here holds no lock."""
 
 
 class Evaluation(NamedTuple):

@@ -1,7 +1,7 @@
 """The gate: whether a result is believed, and if not, why.
 
-No single signal will do. LNCC can be high where there is little to see and low where speckle has changed; a plane can
-be sure of its depth and blind across it; and what repeats itself, such as wires, fits in several places.
+No single signal is enough. LNCC can be high where there is little to see, and low where speckle has changed. A plane
+can be sure of its depth and blind across it. And what repeats itself, such as wires, fits in several places.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Signals:
 
 
 def judge(signals: Signals, gate: GateSettings) -> Reason:
-    """The first line of the gate that ``signals`` fail, or Reason.NONE."""
+    """The first line of the gate that the ``signals`` do not pass, or Reason.NONE."""
     checks = (
         (signals.overlap >= gate.minimum_overlap, Reason.OUT_OF_VOLUME),
         (signals.translation <= gate.maximum_translation, Reason.IMPLAUSIBLE_JUMP),

@@ -1,12 +1,12 @@
 """The whole method over time: from each image that arrives to what may be shown at any moment.
 
     start      from now on images count; until then it is INACTIVE
-    receive    an image arrives: is its stamp one to be believed?
+    receive    an image arrives: can its stamp be believed?
     on_image   its turn has come: register it, judge it, and let the supervisor decide what it changes
     at         what is true now: the state, the correction that is held, and where the organ is predicted to be
 
 A node feeds it topics, `deeprs2v replay` a bag, tests feed it faults; none of them decides anything. Times are whole
-nanoseconds on a clock that is handed in. `on_image` is for one thread, everything else may be called from any.
+nanoseconds on a clock that is handed in. Only one thread may call `on_image`, any thread everything else.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CONTRADICTED = "CONTRADICTED"
 
 @dataclass(frozen=True)
 class Clock:
-    """``now`` is the time of the stamps, which may jump or stand still; ``steady`` only ever goes on. Both in ns."""
+    """``now`` is the time of the stamps, which may jump or stand still; ``steady`` always goes on. Both in ns."""
 
     now: Callable[[], int]
     steady: Callable[[], int]
@@ -44,7 +44,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class GuidanceSettings:
-    """What is asked of images beyond the registration itself. Times in s. Raises InputError for what cannot be."""
+    """What is asked of images beyond the registration itself; times in s. Raises InputError outside its limits."""
 
     trust: SupervisorSettings = field(default_factory=SupervisorSettings)
     mask_frames: int = 10
@@ -56,7 +56,7 @@ class GuidanceSettings:
     frozen_distance: float = 2.0
     """mm that the plane may move while the picture stands still; 0: the same picture is a new one each time."""
     image_timeout: float = 1.0
-    """How long without a usable image is too long."""
+    """How long there may be no usable image before that is said."""
     check_period: float = 1.0
     """How often a frame that was followed is searched as well, in the background; 0: never."""
 
@@ -73,7 +73,7 @@ class GuidanceSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image: the ``verdict``, and what was found out about it as far as things went.
+    """What became of one image: the ``verdict``, and whatever was found out about it.
 
     ``tracked`` is X (4, 4) mm, ``result`` the registration; ``located`` and ``concluded`` are when they were there, in
     ns. ``predicted`` is where the organ is predicted to be at ``time``, when all this was said; ``ready`` is what the
@@ -104,8 +104,8 @@ class Moment:
 class Guidance:
     """The live pipeline for ``images`` with a valid area ``mask`` (rows, columns; None: found from them).
 
-    It is INACTIVE until it is started; the volume is made ready meanwhile. ``background`` runs what nobody waits for:
-    loading a volume, second looks. ``log`` is told, in a line each, what a user should know.
+    It is INACTIVE until it is started; the volume is prepared meanwhile. ``background`` runs what no image waits for:
+    loading a volume, second looks. ``log`` gets a line for everything that a user should know.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Guidance:
         self._freeze = FreezeCheck(settings.frozen_distance, images.centre)
         self._preparation = Preparation(background, images, mask, settings.mask_frames, recipe, self._on_failure)
         self._lock = Lock()
-        self._epoch, self._over = 0, Refusal.INACTIVE  # how often everything started over, and why it did the last time
+        self._epoch, self._over = 0, Refusal.INACTIVE  # how often everything started over, and why the last time
         self._volume = ""
         self._said, self._because = State.INACTIVE, Refusal.INACTIVE.value  # the state last said; why the next differs
         self._tracker_epoch = 0
@@ -154,7 +154,7 @@ class Guidance:
             self._start_over(Refusal.RESET)
 
     def clear_fault(self) -> bool:
-        """End a latched fault and begin anew. Whether there was one."""
+        """End a latched fault and begin anew. Returns whether there was one."""
         with self._lock:
             if self._supervisor.state(self._clock.now()) is not State.FAULT:
                 return False
@@ -165,24 +165,24 @@ class Guidance:
             return True
 
     def on_volume(self, path: str) -> None:
-        """Another volume is to be used from now on; none at all if ``path`` is empty."""
+        """Use another volume from now on; none at all if ``path`` is empty."""
         with self._lock:
             self._start_over(Refusal.NEW_VOLUME)
             self._volume = path
             self._preparation.use_volume(path)
 
     def on_moved_volume(self) -> None:
-        """Where the volume was acquired, or where the tumour is in it, has been said anew."""
+        """Start over: the place of the volume, or of the tumour in it, has changed."""
         with self._lock:
             self._start_over(Refusal.MOVED_VOLUME)
 
     def on_jump(self) -> None:
-        """The clock has jumped back: nothing of before it counts."""
+        """Start over: the clock has jumped back, and nothing from before counts."""
         with self._lock:
             self._start_over(Refusal.CLOCK_JUMP)
 
     def receive(self, stamp: int) -> Arrival:
-        """An image with ``stamp`` has arrived. One that is refused changes nothing, and needs only its `aside`."""
+        """Take in an image with ``stamp``. One that is refused changes nothing; only call `aside` for it."""
         now = self._clock.now()
         with self._lock:
             self._notice_jump(now)
@@ -191,7 +191,7 @@ class Guidance:
             return Arrival(stamp, stamp - self._offset, now, self._epoch, refusal)
 
     def aside(self, arrival: Arrival, refusal: Refusal | None = None) -> Outcome:
-        """An image that is not looked at, because of its stamp or for the reason given."""
+        """The outcome of an image that is not looked at, because of its stamp or for the reason given."""
         now = self._clock.now()
         with self._lock:
             return self._aside(arrival, (refusal or arrival.refusal).value, now)
@@ -202,7 +202,7 @@ class Guidance:
         return Outcome(arrival, verdict, now, self._preparation.ready, self._predicted(verdict.state, now))
 
     def refuse(self, arrival: Arrival, refusal: Refusal) -> Outcome:
-        """An image that cannot be used, for a reason found outside: its pixels cannot be read."""
+        """The outcome of an image that cannot be used, for a reason found outside: its pixels cannot be read."""
         return self._conclude(arrival, refusal)
 
     def on_image(
@@ -251,8 +251,8 @@ class Guidance:
     def still_true(self, outcome: Outcome) -> Outcome:
         """The same ``outcome`` as long as it holds.
 
-        If everything has started over since, one that says no more than that. If what it would show has expired or is
-        contradicted by now, or something broke, one that shows nothing.
+        If everything has started over since, an outcome that says only that. If what it would show has expired or been
+        contradicted, or something broke, an outcome that shows nothing.
         """
         with self._lock:
             now = self._clock.now()
@@ -265,7 +265,7 @@ class Guidance:
             return replace(outcome, verdict=verdict, time=now, predicted=None)
 
     def watch(self) -> Outcome | None:
-        """What has become true although no image said so, once: to be called often.
+        """What has become true without an image, once; None if nothing has. To be called often.
 
         IMAGE_STALE when no usable image has come for too long on the steady clock; EXPIRED when what was tracked is too
         old; otherwise why everything started over.
@@ -287,7 +287,7 @@ class Guidance:
         return outcome
 
     def _is_news(self, state: State) -> bool:
-        """Whether nobody has said ``state`` yet, nor will an image that is at work."""
+        """Whether ``state`` has not been said yet, and the image at work will not say it."""
         first_image = self._said is State.WAITING and state is State.INITIALISING
         return state is not self._said and not first_image
 
@@ -302,7 +302,7 @@ class Guidance:
     # --- What is true ---
 
     def at(self, time: int) -> Moment:
-        """What is true at ``time``, now or soon: asked for at any rate."""
+        """What is true at ``time``, now or soon; may be asked as often as one likes."""
         with self._lock:
             state = self._supervisor.state(time)
             return Moment(state, self._supervisor.held(time), self._predicted(state, time))
@@ -317,7 +317,7 @@ class Guidance:
     def _first_look(
         self, arrival: Arrival, image: NDArray[np.uint8], tracked: Array, ready: Ready
     ) -> tuple[Refusal, bool]:
-        """Begin with an image: why it is not to be registered, if so, and whether only because all stands still."""
+        """Why an image is not to be registered, if so, and whether the only reason is that everything stands still."""
         with self._lock:
             if arrival.epoch != self._epoch:
                 return self._over, False
@@ -361,7 +361,7 @@ class Guidance:
         return Outcome(arrival, verdict, now, ready, predicted, image, tracked, located, result, concluded)
 
     def _look_again(self, outcome: Outcome, tracker: Tracker) -> None:
-        """Now and then, search a frame that was followed: nobody waits for it, and a wrong summit is found out."""
+        """Now and then, search a frame that was followed, in the background, to find out a wrong summit."""
         result, time = outcome.result, outcome.arrival.shown
         due = 0.0 < round(1e9 * self._settings.check_period) <= abs(time - self._checked)
         if not due or result is None or not result.followed or (self._check and not self._check.done()):
@@ -372,7 +372,7 @@ class Guidance:
     def _compare(self, outcome: Outcome, tracker: Tracker) -> None:
         try:
             contradicted = tracker.contradicts(outcome.image, outcome.result)
-        except Exception as error:  # as in `on_image`; nobody else would hear of it
+        except Exception as error:  # as in `on_image`; otherwise it would go unnoticed
             self.fault(error)
             return
         if not contradicted:
@@ -385,7 +385,7 @@ class Guidance:
         self._log(f"{CONTRADICTED}: an image was followed to the wrong place; starting over")
 
     def _notice_jump(self, now: int) -> None:
-        """Nobody tells when the system's clock is set back; what was tracked would not expire before it caught up."""
+        """Notice a system clock that was set back: what was tracked would not expire before it has caught up."""
         if self._stamps.later_than(now):
             self._start_over(Refusal.CLOCK_JUMP)
 
@@ -397,7 +397,7 @@ class Guidance:
         self._freeze.reset()
 
     def _on_failure(self, error: BaseException) -> None:
-        """A volume or a mask could not be made ready: bad input is logged, anything else is a fault."""
+        """Take in that a volume or a mask could not be prepared: bad input is logged, anything else is a fault."""
         if isinstance(error, InputError):
             self._log(str(error))
         else:

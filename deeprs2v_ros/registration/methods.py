@@ -68,7 +68,7 @@ def weights_file(method: str, weights: str | Path | None) -> Path | None:
     if METHODS[method].weights is None or chosen is None:
         return None
     try:
-        # torch takes seconds to import, and a cart that uses LNCC alone need not have it.
+        # torch takes seconds to import, and a cart that uses LNCC alone does not need it.
         from deeprs2v_ros.network.checkpoint import find_weights
     except InputError as error:
         raise InputError(f"method: {method} {error}; the method lncc does without") from error

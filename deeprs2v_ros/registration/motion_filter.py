@@ -29,15 +29,15 @@ SPEED = 12.0
 FORGETTING = 0.5
 """s after which a measurement counts a third in the weights of the filters."""
 LEAST_WEIGHT = 1e-3
-"""Of a filter, so that it is there at once when it is needed."""
+"""The least weight of a filter, so that it is there at once when it is needed."""
 TAIL = 4.0
 """Degrees of freedom of Student's t distribution for the innovations: an outlier pulls less than it would."""
 ANYWHERE = 0.035
-"""Variance that is left to each direction in which nothing has moved, over that of all accelerations together / 3."""
+"""Variance left to a direction in which nothing has moved, as a share of a third of that of all accelerations."""
 DIRECTIONS_LAST = 30.0
 """s over which the directions of motion are learned."""
 STILL = 0.1
-"""mm/s in every direction, that are always added to what was seen: an organ that rests has no direction."""
+"""mm/s in every direction that are added to what was seen, since an organ at rest has no direction."""
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(5)
 
@@ -82,7 +82,7 @@ class MotionFilter:
         self._directions = np.eye(6)
 
     def start(self, position: Array, covariance: Array) -> Snapshot:
-        """Begin at a ``position`` (6,) with its ``covariance`` (6, 6); directions learned before are kept."""
+        """Begin at a ``position`` (6,) with its ``covariance`` (6, 6). Directions learned before are kept."""
         filters = len(SIGMA)
         self._states = np.zeros((filters, 18))
         self._states[:, :6] = position

@@ -1,4 +1,4 @@
-"""How an organ's motion went on from moments like this one, in the minutes before.
+"""How an organ's motion went on from moments like this one in the last minutes.
 
 For every moment kept, it is known where the filters expected the organ to be afterwards, and where it was measured. How
 far off they were, as a polynomial in time, is fitted over all moments that resemble the present one in position,
@@ -16,9 +16,9 @@ from deeprs2v_ros.geometry import Array
 REACH = 0.45
 """s after a moment within which measurements tell how it went on."""
 MOMENTS = 2048
-"""Kept at the most."""
+"""The most moments that are kept."""
 APART = 0.045
-"""s between two moments kept, at the least."""
+"""The least time (s) between two moments that are kept."""
 LASTS = 90.0
 """s after which a moment counts a third."""
 ALIKE = (0.2, 0.2, 0.4)
@@ -55,7 +55,7 @@ class MotionMemory:
         return self._count - 1
 
     def learn(self, moment: int, horizon: float, error: Array) -> None:
-        """``horizon`` s after the moment, it was measured ``error`` (6,) mm from where it had been expected."""
+        """Note that ``horizon`` s after the moment, the organ was ``error`` (6,) mm from where it had been expected."""
         if moment < self._count - MOMENTS or horizon > REACH:
             return
         terms = _terms(horizon)
@@ -77,7 +77,7 @@ class MotionMemory:
 
 
 def corrected(correction: Array, horizon: float) -> Array:
-    """By how much (6,) mm the expected position is to be moved ``horizon`` s later."""
+    """The correction (6,) mm of the position expected ``horizon`` s later."""
     return _terms(min(max(horizon, 0.0), REACH)) @ correction
 
 

@@ -1,7 +1,7 @@
 """Whether the organ can be where it was found, given where it was when it was last trusted.
 
-Where the arm or a clock is wrong, the image says that the organ has moved: registration cannot tell the one from the
-other. An organ stays within its range, and it does not move as the probe does.
+If the arm or a clock is wrong, it looks as if the organ had moved: registration cannot tell one from the other. But an
+organ stays within its range, and it does not move as the probe does.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from deeprs2v_ros.registration.gate import Reason
 from deeprs2v_ros.registration.search import distance
 
 MOVED = 6.0
-"""mm (angles at a lever as in `search.distance`) from which on it is asked whether the images are late."""
+"""mm of motion (angles at a lever as in `search.distance`) beyond which it is checked whether images are late."""
 
 EXPLAINED = 0.5
-"""They are, if the probe's earlier place leaves less than this share of the organ's motion."""
+"""They are, if with the probe's earlier place less than this share of the organ's motion remains."""
 
 STEP, OLDEST = 100_000_000, 3_000_000_000
 """ns: how far back the probe is looked for, and in what steps."""
@@ -33,15 +33,15 @@ class Plausibility:
         self.reset()
 
     def reset(self) -> None:
-        """Know nothing, and take everything for possible."""
+        """Forget everything, and take every place for possible."""
         self._trusted: Array | None = None
 
     def trust(self, motion: Array) -> None:
-        """The organ was at C ``motion`` (4, 4), beyond doubt."""
+        """Note that the organ was certainly at C ``motion`` (4, 4)."""
         self._trusted = motion
 
     def judge(self, registered: Array, tracked: Array, time: int, at: Callable[[int], Array | None]) -> Reason:
-        """Why the pose found cannot be, or Reason.NONE.
+        """Why the pose that was found is not possible, or Reason.NONE.
 
         ``registered`` is Y, ``tracked`` is X, both (4, 4) mm, of an image that shows the ``time`` (ns); ``at`` gives X
         at earlier times, where the arm has said it.

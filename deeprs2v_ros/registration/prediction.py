@@ -30,7 +30,7 @@ GAP = 1.0
 FARTHEST = 0.5
 """s that a motion is carried on; later, only its covariance grows."""
 ALARM = 1.5
-"""Times the largest error allowed: one measurement so far from what was predicted silences at once."""
+"""A single measurement this many times the allowed error from its prediction silences predictions at once."""
 _TO_MM = np.array([1.0] * 3 + [LEVER] * 3)
 _SCALING = np.outer(_TO_MM, _TO_MM)
 
@@ -108,7 +108,7 @@ class MotionPredictor:
         self._remember(time, position, self._filter.update(elapsed, position, spread))
 
     def predict(self, time: int) -> Prediction | None:
-        """The motion at ``time`` (ns), to be shown. None: nothing is known, it is too far from the last image, or
+        """The motion at ``time`` (ns), to be shown. None if nothing is known, if the last image is too long ago, or if
         recent predictions were too far off.
         """
         expected = self.expect(time)
@@ -138,7 +138,7 @@ class MotionPredictor:
         seconds = (time - self._epoch) * 1e-9
         state = snapshot.mean()
         number = self._memory.keep(seconds, state)
-        if number is not None:  # without this, rare images would leave it open where the correction begins
+        if number is not None:  # without this, rare images would not determine where the correction begins
             self._memory.learn(number, 0.0, position - state[0])
         self._moments.append(_Moment(time, snapshot, self._memory.correction(seconds, state), number))
         self._moments = [each for each in self._moments if time - each.time < REACH * 1e9]
@@ -156,7 +156,7 @@ class MotionPredictor:
 
 
 def unmodelled(settings: PredictionSettings) -> Array:
-    """Covariance (6, 6) of what is known of no motion, however it was found."""
+    """Covariance (6, 6) of what no motion tells, however it was found."""
     return np.diag([settings.unmodelled**2] * 3 + [0.0] * 3)
 
 

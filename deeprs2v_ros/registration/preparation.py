@@ -1,6 +1,6 @@
 """What has to be there before an image can be registered: the volume, the valid area, and compiled code.
 
-Reading and smoothing take a second or two, so they run in the background while images go on coming in.
+Reading and smoothing take a second or two, so they run in the background while images keep coming in.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Ready:
-    """All that one volume needs; ``source`` and ``weights``, if a network has any, are the files' names and SHA-256.
+    """Everything that registering to one volume needs; ``source`` and ``weights``, if any, are file names and SHA-256.
 
     ``mask`` (rows, columns) is the valid area of the images.
     """
@@ -59,7 +59,7 @@ class Ready:
 
 
 class Preparation:
-    """Collects what is needed and says what is still missing.
+    """Collects what is needed, and says what is still missing.
 
     ``mask`` (rows, columns) may be None: it is then found from the first ``mask_frames`` images. ``report`` is told
     what went wrong; then the mask is looked for in the next images, and another volume waited for.
@@ -87,9 +87,9 @@ class Preparation:
         self.ready: Ready | None = None
 
     def use_volume(self, path: str) -> None:
-        """Take another volume, whatever was prepared before."""
+        """Prepare another volume, whatever was prepared before."""
         if self._loading is not None:
-            self._loading.cancel()  # or all that were said in a row would be read one after the other
+            self._loading.cancel()  # or all volumes named in a row would be read one after the other
         self._path, self._loading, self.ready = path, None, None
         self._missing = Refusal.NO_VOLUME
         self._load()
@@ -128,7 +128,7 @@ class Preparation:
             self._load()
 
     def _load(self) -> None:
-        """Begin with what the last volume needs, if there is one and the valid area is known."""
+        """Begin to prepare the last volume, if there is one and the valid area is known."""
         if self._path and self._mask is not None:
             self._loading = self._background.submit(prepare, self._path, self._images, self._mask, self._recipe)
 

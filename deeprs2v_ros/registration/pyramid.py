@@ -33,10 +33,10 @@ REACH = 3.0
 """Standard deviations after which a Gaussian is cut off."""
 
 WORTH_RESAMPLING = 1.25
-"""Times that a spacing has to be coarser than the volume's for the volume to be resampled."""
+"""How many times coarser than the volume's a spacing must be for the volume to be resampled."""
 
 SLAB = 24
-"""Layers that are made at a time."""
+"""Layers that are made at once."""
 
 WORKERS = ThreadPoolExecutor(2, thread_name_prefix="prepare")
 
@@ -77,7 +77,7 @@ def build_levels(
 ) -> list[Level]:
     """Prepare all levels for frames with ``mask`` (rows, columns) and ``pixel_size`` (x, y) in mm.
 
-    The volume is brought to the finest spacing first: what is finer takes time and memory, and shows on no level.
+    The volume is brought to the finest spacing first: finer voxels cost time and memory, and no level shows them.
     """
     brightest = float(volume.array.max())
     volume = coarsened(volume, min(each.spacing for each in settings))

@@ -32,7 +32,7 @@ NEAR = Reach(64, 2.0, 16)
 """Around a prior that is to be trusted: as far as the paper displaces its frames, and twice as far."""
 
 FAR = Reach(1000, 1.25, 48)
-"""From nowhere, around a prior that is hardly one: most of what is drawn lies in the valley of some other summit."""
+"""Around a prior that says little: most of what is drawn lies in the valley of some other summit."""
 
 WEAK, ASIDE = 2, 1.5
 """How many of a network's least sure directions are tried, and how far, in standard deviations."""
@@ -56,8 +56,8 @@ def search(
 ) -> Found:
     """Find the pose of a frame, given as a task on each level, from ``hypotheses``, volume_from_image (N, 4, 4) mm.
 
-    The best ``starts`` of them climb. In rounds that say so, more are spread around the best one so far. With
-    ``alone`` the climbs leave the `WORKERS` to others.
+    The best ``starts`` of them climb. Some rounds spread more starts around the best one so far. With ``alone`` the
+    climbs leave the `WORKERS` to others.
     """
     run = map if alone else WORKERS.map
     best_first = np.argsort(-screen(tasks[0], hypotheses), kind="stable")

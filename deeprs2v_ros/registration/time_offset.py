@@ -25,15 +25,15 @@ from deeprs2v_ros.geometry import Array, about, apply, from_motion, inverse
 from deeprs2v_ros.registration.correction import LEVER
 
 FEWEST = 20
-"""Registered images below which nothing is said."""
+"""The least number of registered images."""
 MOST_UNCERTAIN = 0.02
 """s: standard deviation above which the offset is not determined."""
 STEP = 0.02
 """s between the offsets that are tried at first."""
 EXPECTED = 0.5
-"""mm that residuals are expected to scatter, before it is known by how much they do."""
+"""mm by which residuals are expected to scatter, until it is known how much they do."""
 SMALLEST = 0.01
-"""mm: no direction is taken to scatter by less."""
+"""mm: the least scatter that is assumed in any direction."""
 BLOCK = 1.0
 """s: a heartbeat, and longer than what makes neighbouring images err alike."""
 _RESAMPLES = 500

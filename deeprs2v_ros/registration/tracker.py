@@ -47,10 +47,10 @@ UNLIKE = 0.08
 """By how much LNCC may fall below what it has been lately before a frame that was followed is searched."""
 
 BESIDE = ThreadPoolExecutor(1, thread_name_prefix="beside")
-"""What is done beside the steps of a frame that is followed."""
+"""Threads for what is done while a followed frame climbs."""
 
 SURPRISING = 1.5
-"""Standard deviations from the prediction (root mean square) from which on a frame that was followed is searched."""
+"""Standard deviations from the prediction (RMS) beyond which a frame that was followed is searched."""
 
 MEMORY = 0.1
 """Share of the newest frame in what LNCC has been lately."""
@@ -158,7 +158,7 @@ class Tracker:
         return replace(registration, runtime=perf_counter() - began)
 
     def told_covariance(self, found: Registration) -> Array:
-        """What is to be told of how sure the motion found is, (6, 6): about the `middle` of the volume, in its axes."""
+        """The covariance (6, 6) to publish for the motion found: about the `middle` of the volume, in its axes."""
         return self._motion_covariance(found) + unmodelled(self.settings.prediction)
 
     def _motion_covariance(self, found: Registration) -> Array:
@@ -166,14 +166,14 @@ class Tracker:
         return shift @ turned_covariance(found.covariance, found.registered) @ shift.T
 
     def predict(self, time: int) -> Prediction | None:
-        """Where the organ will be, or is, at a ``time`` (ns); None where that cannot be known. From any thread."""
+        """Where the organ is, or will be, at a ``time`` (ns); None if that cannot be known. From any thread."""
         with self._lock:
             return self._predictor.predict(time)
 
     def contradicts(self, image: NDArray[np.uint8], found: Registration) -> bool:
-        """Whether a search around a followed frame finds it a better place: it was on the wrong summit.
+        """Whether a search finds a better place for a followed frame, which then was on the wrong summit.
 
-        Takes as long as a search, but disturbs nobody: from any thread.
+        Takes as long as a search, but may run in any thread without disturbing the others.
         """
         frame = Frame(image, self.mask, self.levels)
         prior = Belief(found.registered, expected_scale(None, self.settings.organ))
@@ -184,7 +184,7 @@ class Tracker:
         return bool(apart and better.score > least)
 
     def doubt(self) -> None:
-        """Where the organ was found lately is wrong: search the next frame as if nothing were known."""
+        """Distrust where the organ was found lately: search the next frame as if nothing were known."""
         self._in_doubt = True
 
     def reset(self) -> None:
@@ -211,7 +211,7 @@ class Tracker:
             self._forget()
         if self._known is None or not self.temporal:
             return Belief(tracked, expected_scale(arm, self.settings.organ))
-        # What the arm is off by is in C already, and changes as slowly as the arm moves.
+        # The arm's own error is in C already, and changes as slowly as the arm moves.
         elapsed = self._elapsed(time)
         if not 0.0 < elapsed <= FRESH:
             return Belief(self.motion @ tracked, expected_scale(None, self.settings.organ))
@@ -254,7 +254,7 @@ class Tracker:
         return found.accepted and signals.lncc > self._usual - UNLIKE and signals.surprise < SURPRISING
 
     def _search(self, frame: Frame, tracked: Array, expected: Belief, time: int, began: float) -> Registration:
-        """Search around the prior; if that fails, where a network says as well; if the organ is lost, far and wide."""
+        """Search around the prior; if that fails, also where a network says; if the organ is lost, far and wide."""
         before = evaluate(self._task(frame, -1, [expected]), expected.pose)
         if not self.correction:
             return self._proposed(frame, tracked, expected, before, began)
@@ -272,14 +272,14 @@ class Tracker:
         return replace(result, network_runtime=network_runtime)
 
     def _clearly_worse(self, one: Registration, other: Registration) -> bool:
-        """Compared by what does not depend on what a search was told to expect."""
+        """Whether ``one`` scores clearly less than ``other``, by what no search was told to expect."""
         worth, more = (found.signals.lncc * np.sqrt(found.signals.overlap) for found in (one, other))
         return more > (1.0 + self.settings.gate.minimum_margin) * worth
 
     def _proposed(
         self, frame: Frame, tracked: Array, expected: Belief, before: Evaluation, began: float
     ) -> Registration:
-        """What is proposed, uncorrected: the result of a network alone."""
+        """The proposal itself, uncorrected: the result of a network alone."""
         proposed, network_runtime = expected, np.nan
         if self.propose is not None and before.overlap > WORTH_A_LOOK:
             proposed = self.propose(frame.image, expected.pose)
@@ -307,7 +307,7 @@ class Tracker:
         followed: bool = False,
         far: bool = False,
     ) -> Registration:
-        """The result with all that the gate wants to know of it."""
+        """The result, with everything that the gate needs to know about it."""
         pose = found.best.pose
         if covariance is None:
             image = pose_covariance(self._task(frame, -2, beliefs), pose)
@@ -343,6 +343,6 @@ class Tracker:
         newest = found.signals.lncc
         self._usual = newest if np.isnan(self._usual) else (1.0 - MEMORY) * self._usual + MEMORY * newest
         with self._lock:
-            if not self._predictor.awaits(time):  # time that does not grow is none
+            if not self._predictor.awaits(time):  # a time that does not grow teaches nothing
                 self._predictor.reset()
             self._predictor.update(time, found.motion, self._motion_covariance(found))

@@ -2,7 +2,7 @@
 
 Least squares knows one kind of error, noise that is independent from one observation to the next. Shadows, speckle
 that has changed and anatomy that has deformed are the other kind: whole regions that pull the plane their own way. Both
-shift the summit of LNCC the farther, the flatter it is. With H the curvature of 1 - LNCC by the motion,
+shift the summit of LNCC, and farther where it is flatter. With H the curvature of 1 - LNCC by the motion,
 
     covariance = H^-1 (noise + disagreement) H^-1
 

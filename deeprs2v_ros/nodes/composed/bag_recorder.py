@@ -1,8 +1,8 @@
 """Records every topic to a rosbag2 directory in MCAP storage, which `ros2 bag` and Foxglove read.
 
-Messages are taken as they come off the wire, without conversion, by a thread of its own that looks for them now and
-then. Until it does, they wait in the middleware, so that a slow disk delays nobody; and no executor is woken for each
-of them, which in Python would cost more than to write them.
+A thread of its own fetches messages now and then, as they come off the wire, without conversion. Until then they wait
+in the middleware, so that a slow disk delays nobody. No executor is woken for each of them, which in Python would cost
+more than writing them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class BagRecorder(Node):
     """Subscribes to every topic that appears, hidden ones aside, and writes it to the new folder ``bag``.
 
     Each topic is recorded with the QoS that its publishers offer, so that a replay offers the same. `destroy_node`
-    ends the recording. A disk that takes no more ends it as well, which is said at once and disturbs nobody else.
+    ends the recording. A full disk ends it as well, which is said at once and disturbs nobody else.
     Raises rosbags' WriterError if ``bag`` exists.
     """
 
@@ -51,12 +51,12 @@ class BagRecorder(Node):
         self._recording = self._pool.submit(self._record)
 
     def check(self) -> None:
-        """Raise what has ended the recording, if it has ended, unless it was the disk."""
+        """Raise the error that has ended the recording, if one has and it was not the disk."""
         if self._recording.done() and not isinstance(self._recording.exception(), OSError):
             self._recording.result()
 
     def destroy_node(self) -> None:
-        """Write what has come in until now, and the index. Raises what `check` does, and InputError for a full disk."""
+        """Write what has come in so far, and the index. Raises what `check` does, and InputError for a full disk."""
         self._stopping.set()
         self._pool.shutdown()
         super().destroy_node()

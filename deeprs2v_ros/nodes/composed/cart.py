@@ -30,13 +30,13 @@ NODES = {
     "ultrasound_source": "UltrasoundSource",
     "volume_server": "VolumeServer",
 }
-"""Their classes, in the order in which they start: who listens first, and last the one that may take long."""
+"""Their classes, in the order in which they start: listeners first, and last the one that may take long."""
 BESIDE = {"guidance_view": "GuidanceView"}
-"""What runs beside them in a process of its own: it takes long, and nobody waits for it."""
+"""What runs beside them in a process of its own: it takes long, and nothing else may wait for it."""
 SLOW = ("volume_server",)
-"""Its parameters may change while it runs: then it reads a volume, and nobody may wait for that."""
+"""Its parameters may change while it runs: then it reads a volume, and nothing else may wait for that."""
 
-_PERIOD = 0.5  # s between two looks whether all is well
+_PERIOD = 0.5  # s between checks that all is well
 
 
 def main() -> int:
@@ -79,7 +79,7 @@ def _add(nodes: Composition, name: str, names: Sequence[str]) -> None:
     from rclpy.parameter import Parameter
 
     node_class = getattr(importlib.import_module(f"deeprs2v_ros.nodes.{name}"), NODES[name])
-    if name == "health":  # which looks after the others, as far as they are there
+    if name == "health":  # which watches those of the others that run
         watched = Parameter("nodes", value=[each for each in names if each != name])
         node_class = partial(node_class, parameter_overrides=[watched])
     node = nodes.add(node_class, slow=name in SLOW, services=name in SLOW)

@@ -41,7 +41,7 @@ class Composition:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with ExitStack() as ending:  # every one of these happens, whatever fails before it
+        with ExitStack() as ending:  # each of these is done, even if one before it fails
             ending.callback(rclpy.try_shutdown)
             ending.callback(end_sharing, get_default_context())
             for spinner in self._spinners:
@@ -53,8 +53,8 @@ class Composition:
         """Make a node and spin it. Raises what making it raises: InputError for bad parameters.
 
         ``slow``: its callbacks may take long, so they get a thread of their own. ``services``: its parameters may be
-        looked at and changed while it runs. Other nodes do without: an executor in Python goes through all that a node
-        has for every single message, and these services are most of it.
+        looked at and changed while it runs. Other nodes do without: for every single message, an executor in
+        Python goes through everything that a node has, and most of that are these services.
         """
         return self._spinner(slow).add(lambda: node_class(start_parameter_services=services))
 
@@ -65,7 +65,7 @@ class Composition:
 
     def add_process(self, module: str) -> None:
         """Run the node of ``module`` in a process of its own, with the same arguments."""
-        # In a session of its own it does not get the terminal's Ctrl-C, so that its end is ours to decide.
+        # In a session of its own it does not get the terminal's Ctrl-C, so that we decide when it ends.
         command: Sequence[str] = [sys.executable, "-m", module, *self._arguments]
         self._processes[module] = subprocess.Popen(command, start_new_session=True)
 
@@ -78,7 +78,7 @@ class Composition:
                 raise InputError(f"{module}: ended with status {process.returncode}")
 
     def _spinner(self, slow: bool) -> Spinner:
-        """Quick nodes share a thread, as to wake one costs more than they do, unless that makes the executor slow."""
+        """Quick nodes share a thread, since waking one costs more than they do, unless that makes the executor slow."""
         if not slow and self._quick is not None:
             return self._quick
         spinner = Spinner()

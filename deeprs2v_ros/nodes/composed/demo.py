@@ -21,7 +21,7 @@ from deeprs2v_ros.nodes.ultrasound_source import UltrasoundSource
 from deeprs2v_ros.nodes.volume_server import VolumeServer
 
 PATIENCE = 120.0
-"""Seconds that may pass until the first image is tracked; the first run of all compiles meanwhile."""
+"""Seconds that may pass until the first image is tracked; the very first run compiles meanwhile."""
 
 _REFRESH = 0.1
 _LAST_IMAGES = 0.5  # s that the registration has for the images still at work, after the last one was taken
@@ -34,7 +34,7 @@ def run_nodes(parameters: Path, bag: Path, duration: float) -> None:
     The tumour is looked up by a process of its own. Every topic is recorded to the new folder ``bag``. Raises
     InputError for parameters that a node refuses, if nothing was tracked, and in the end if the bag is not whole.
     """
-    # The volume server tells how far the acquisition is, which takes a while.
+    # The volume server says how far the acquisition has got, which takes a while.
     with Composition(ros_arguments(str(parameters), ["volume_server"])) as nodes, _recording(bag) as recorder:
         nodes.add_process("deeprs2v_ros.nodes.target_monitor")
         figures = nodes.add(LiveFigures)
@@ -59,7 +59,7 @@ def _recording(bag: Path) -> Iterator[BagRecorder]:
 
 
 def _watch(nodes: Composition, recorder: BagRecorder, figures: LiveFigures, duration: float) -> bool:
-    """Show the figures until the time is over; whether Ctrl-C ended it."""
+    """Show the figures until the time is over. True if Ctrl-C ended it."""
     deadline = time.monotonic() + PATIENCE
     seldom = _REFRESH if sys.stderr.isatty() else duration / 10.0
     with tqdm(total=duration, bar_format=_BAR, mininterval=seldom, dynamic_ncols=True) as line:

@@ -1,4 +1,4 @@
-"""What is known about a run while it goes on: the state, how many images were accepted, the error, the latency."""
+"""What is known about a run while it is going on: the state, how many images were accepted, the error, the latency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments that all launch files have, and what is given for them. An empty one is left to the parameter file."""
+"""The arguments that all launch files have, and their values. Where one is empty, the parameter file decides."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def argument(
 
 
 def text(context: LaunchContext, name: str) -> str:
-    """What an argument is."""
+    """The value of an argument."""
     return LaunchConfiguration(name).perform(context)
 
 
@@ -51,5 +51,5 @@ def by_clock_topic(context: LaunchContext, usually: bool) -> bool:
 
 
 def whether(context: LaunchContext, name: str) -> bool:
-    """Whether an argument says so. Raises launch's own error for what is neither true nor false."""
+    """The value of an argument that is true or false. Raises launch's own error for anything else."""
     return IfCondition(LaunchConfiguration(name)).evaluate(context)

@@ -9,7 +9,7 @@ from deeprs2v_ros.nodes.launching.arguments import text
 
 
 def namespace(context: LaunchContext) -> str:
-    """That of all nodes, beginning with a slash: the argument's, within that of a launch file which includes ours."""
+    """The namespace of all nodes, with a slash in front: the argument's, inside that of a launch file around ours."""
     pushed = context.launch_configurations.get("ros_namespace")
     return make_namespace_absolute(prefix_namespace(pushed, text(context, "namespace") or None)) or "/"
 

@@ -1,4 +1,4 @@
-"""Processes that everything else rests on: what becomes of the launch once one of them has ended."""
+"""Processes that everything else depends on: what becomes of the launch once one of them has ended."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ DELAY = 1.0
 """Seconds until a process that has died is started again."""
 
 MOST_DEATHS, PERIOD = 3, 60.0
-"""So often, in so many seconds, it may die."""
+"""How often it may die, and within how many seconds."""
 
 
 class Needed:
-    """A process that is started again when it dies, and said to be; ``options`` are those of launch_ros' Node.
+    """A process that is started again when it dies, which is said; ``options`` are those of launch_ros' Node.
 
     Half a cart must not run on: a process that refuses its input, and so would refuse it again, ends the launch, and so
-    does one that keeps dying. Launch has a status other than 0 only when something is raised. Its own ``respawn`` makes
-    no such difference, and a launch in which it was used may wait for ever at the end.
+    does one that keeps dying. Launch has a status other than 0 only when something is raised. Its own ``respawn`` does
+    not tell the two apart, and a launch that uses it may wait for ever at the end.
     """
 
     def __init__(self, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which parameters the nodes get: those of a file, and in their place what is given as arguments."""
+"""Which parameters the nodes get: those of a file, unless arguments say otherwise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deeprs2v_ros.parameters.file import ParameterFile, read_parameters
 from deeprs2v_ros.parameters.spelling import check_spelling
 
 PLACE = ("base_from_volume.bag", "base_from_volume.xyz", "base_from_volume.xyzw")
-"""Where the volume is. A bag that is played is asked for it unless the file says it."""
+"""Where the volume is. Unless the file says so, it is taken from the bag that is played."""
 
 
 def parameter_files(context: LaunchContext, nodes: Collection[str], on_bag_clock: bool) -> list[str]:

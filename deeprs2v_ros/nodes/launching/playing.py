@@ -19,8 +19,8 @@ CLOCK = 100
 def player(context: LaunchContext) -> list[ExecuteProcess]:
     """`ros2 bag play` of the bag that is asked for, if one is.
 
-    Of a bag only the recorded inputs are played; everything else, the latched topics above all, the nodes make anew.
-    Raises InputError for a bag that is not there, and for numbers that are none.
+    Only the recorded inputs are played. Everything else, above all the latched topics, is made anew by the nodes.
+    Raises InputError for a bag that is not there, and for arguments that are not numbers.
     """
     bag = text(context, "bag")
     if not bag:

@@ -1,4 +1,4 @@
-"""What every node says of itself on /diagnostics, once a second: that it lives, what comes in, and what is wrong."""
+"""What every node reports on /diagnostics once a second: that it is alive, what comes in, and what is wrong."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PAGE_MB = 4096 / 1e6
 
 
 class Inflow:
-    """How one kind of thing comes in: how often, when last, what was refused and why, how long it took.
+    """Statistics of one kind of input: how often it came, when last, what was refused and why, how long it took.
 
-    Counted by one thread and read by another; nothing is lost but the sharpness of a figure.
+    Counted by one thread and read by another: a figure may be a little out of date, but no more than that.
     """
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ class Inflow:
         self._reported = (monotonic(), 0)
 
     def count(self, latency: float | None = None) -> None:
-        """One more that is good, ``latency`` s after it was made."""
+        """Count a good one, ``latency`` s after it was made."""
         self.good += 1
         self._last = monotonic()
         if latency is not None:
             self._latencies.append(latency)
 
     def refuse(self, reason: str) -> None:
-        """One more that is not."""
+        """Count one that was refused, and why."""
         self.refused[reason] += 1
 
     def silence(self) -> float | None:
@@ -69,7 +69,7 @@ class Inflow:
 
 @dataclass(frozen=True)
 class Condition:
-    """How a node is: a level of DiagnosticStatus, a line that says why, and figures."""
+    """The condition of a node: a level of DiagnosticStatus, a line that says why, and figures."""
 
     level: bytes = OK
     message: str = "all is well"

@@ -24,7 +24,7 @@ class Asked(BaseException):
 class Ending:
     """SIGINT and SIGTERM end the program once, however often they come: a terminal and `launch` both send them.
 
-    ``asked`` tells whether one came. rclpy's own handlers would take the middleware away at once, under threads that
+    ``asked`` tells whether one came. rclpy's own handlers would shut the middleware down at once, under threads that
     still publish.
     """
 
@@ -52,9 +52,9 @@ class Ending:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process with ``status``, now that all is put away: nobody waits for a thread that reads or compiles.
+    """End the process with ``status``, now that all is put away, without waiting for threads that read or compile.
 
-    Nothing could stop such a thread, and Python would wait for it, for as long as a minute.
+    Nothing can stop such a thread, and Python would wait for it, for up to a minute.
     """
     sys.stdout.flush()
     sys.stderr.flush()

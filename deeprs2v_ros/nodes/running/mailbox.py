@@ -1,4 +1,4 @@
-"""A place for one thing, between the thread that brings and the thread that takes: the newest wins."""
+"""A place for one item, between the thread that leaves it and the thread that takes it: the newest wins."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Mailbox(Generic[Item]):
         self._item: Item | None = None
 
     def put(self, item: Item) -> Item | None:
-        """Leave ``item``; returns the one that it replaces, which nobody has taken."""
+        """Leave ``item``; returns the one that it replaces, if nobody has taken that."""
         with self._changed:
             replaced, self._item = self._item, item
             self._changed.notify()
             return replaced
 
     def take(self, timeout: float) -> Item | None:
-        """Take what is there, or comes within ``timeout`` seconds."""
+        """Take the item that is there or comes within ``timeout`` seconds; None otherwise."""
         with self._changed:
             if self._item is None:
                 self._changed.wait(timeout)

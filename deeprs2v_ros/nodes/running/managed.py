@@ -14,8 +14,8 @@ from deeprs2v_ros.nodes.running.parameters import declare
 class ManagedNode(LifecycleNode):
     """UNCONFIGURED, INACTIVE and ACTIVE, as in ROS 2's design of managed nodes, with its services.
 
-    A node of this kind says what it does to get from one to the next, and ends its constructor with
-    `start_by_itself`. A step that raises InputError is not taken, and the reason is logged.
+    A subclass says what is done on the way from one to the next, and ends its constructor with `start_by_itself`. If
+    that raises InputError, the state stays, and the reason is logged.
     """
 
     def __init__(self, name: str, **options: Any) -> None:
@@ -27,13 +27,13 @@ class ManagedNode(LifecycleNode):
     # --- What a node of this kind does ---
 
     def configure(self) -> None:
-        """Read what is needed, and be ready. Raises InputError if that cannot be."""
+        """Read what is needed, and get ready. Raises InputError if that fails."""
 
     def activate(self) -> None:
-        """Begin with what the node is for."""
+        """Begin the node's work."""
 
     def deactivate(self) -> None:
-        """Stop, and stay ready."""
+        """Stop, but stay ready."""
 
     def clean_up(self) -> None:
         """Give back what `configure` took."""

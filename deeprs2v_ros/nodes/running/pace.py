@@ -6,21 +6,21 @@ from deeprs2v_ros.nodes.topics.conversions import SECOND
 
 
 class Pace:
-    """Picks samples by their stamps (ns): evenly, ``rate`` a second or, if they come more seldom, all of them."""
+    """Picks samples by their stamps (ns), evenly: ``rate`` a second, or all of them if they come less often."""
 
     def __init__(self, rate: float) -> None:
         self._period = round(SECOND / rate)
         self.reset()
 
     def reset(self) -> None:
-        """The next sample is picked, for a clock that jumped back."""
+        """Pick the next sample in any case, as after a clock that jumped back."""
         self._before: int | None = None
         self._next = 0
 
     def due(self, stamp: int) -> bool:
-        """Whether this sample is picked. One that is older than the sample before it is: stamps started over.
+        """Whether this sample is picked. One that is older than the last always is, since stamps have started over.
 
-        Of the samples around the moment when one is due, it is the nearest, so that jitter does not make it the next.
+        When one is due, the sample nearest to that moment is picked, so that jitter does not put it off to the next.
         """
         interval = None if self._before is None else stamp - self._before
         self._before = stamp

@@ -17,13 +17,13 @@ from deeprs2v_ros.nodes.running.spinning import Spinner
 from deeprs2v_ros.parameters.arguments import check_arguments
 
 BAD_INPUT = 2
-"""Exit status, as that of a command line that is refused. To try again is of no use; a traceback has another one."""
+"""Exit status, as of a command line that is refused: trying again is of no use. A traceback has another one."""
 
 
 def run(node_class: Callable[[], Node]) -> int:
     """Spin one node until SIGINT or SIGTERM. Returns the exit status: bad input is one fatal line, no traceback.
 
-    The node is spun in a thread, since Python handles signals only while the main thread is not in a wait of ROS.
+    The node is spun in a thread, since Python handles no signals while the main thread waits inside ROS.
     """
     ending = Ending()
     try:
@@ -52,7 +52,7 @@ def initialise(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Within it, what ROS says of arguments that it cannot use is an InputError."""
+    """Turn the errors of ROS about arguments that it cannot use into InputErrors."""
     try:
         yield
     except RuntimeError as error:

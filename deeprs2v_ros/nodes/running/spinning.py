@@ -1,7 +1,7 @@
-"""Who calls the callbacks of nodes: an executor in a thread of its own.
+"""Calling the callbacks of nodes: an executor in a thread of its own.
 
-rclpy's usual executors go through everything that their nodes have for every single message. Since Kilted there is one
-that does not, which takes half the time of an idle cart or less.
+For every single message, rclpy's usual executors go through everything that their nodes have. Since Kilted there is one
+that does not; with it, an idle cart takes half the time or less.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ except ImportError:  # ROS 2 Jazzy
 AnyNode = TypeVar("AnyNode", bound=Node)
 
 QUICK = EventsExecutor is not None
-"""Whether an executor gets no slower with the number of nodes that it has to look after."""
+"""Whether the executor stays as quick when it serves more nodes."""
 
 _LONGEST_SPIN = 600.0  # s. Without any limit, the events executor of the PyPI wheels never sleeps: its clock overflows.
 
@@ -45,7 +45,7 @@ class Spinner:
         try:
             node = make()
         except BaseException as error:
-            # While somebody holds what there is of the node, rclpy destroys it with the context, as if it were whole.
+            # As long as anybody holds the unfinished node, rclpy destroys it with the context as if it were whole.
             clear_frames(error.__traceback__)
             gc.collect()
             raise

@@ -18,11 +18,11 @@ from deeprs2v_ros.errors import InputError
 
 SECOND = 1_000_000_000
 PAUSE = 2.0 * SILENCE
-"""Seconds between the end of a log and its next beginning, where the arm is elsewhere: whoever checks starts anew."""
+"""Seconds between the end of a log and its next beginning, where the arm is elsewhere: checks then start anew."""
 
 
 class EncoderLog(EncoderSource):
-    """The samples of one file. Playing starts when `due` is first asked; once more a first sample if it is looped."""
+    """The samples of one file, from the first call of `due` on, and again and again if it is looped."""
 
     def __init__(self, path: str | Path, loop: bool) -> None:
         """Raise InputError naming the file and the line unless it holds two samples or more with growing stamps."""

@@ -21,7 +21,7 @@ SECOND = 1_000_000_000
 
 
 class SceneEncoders(EncoderSource):
-    """The encoders of a simulated ``cart``, one sample whenever it is asked, every ``period`` s."""
+    """The encoders of a simulated ``cart``: one sample whenever asked, every ``period`` s."""
 
     def __init__(self, cart: Cart, period: float) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Where images come from: each source makes the next image, with the time at which it is, was or will be acquired.
 
-Times are whole nanoseconds on the clock of whoever asks, a function that tells the time.
+Times are whole nanoseconds on the clock of the caller, a function that returns the time.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class ImageSource(ABC):
 
 
 class SceneSource(ImageSource):
-    """Image k of a cart's scene is taken at the time k / rate, whoever asks: its encoders agree."""
+    """Images of a cart's scene. Image k is taken at the time k / rate, whoever asks, so that the encoders agree."""
 
     def __init__(self, cart: Cart) -> None:
         self._cart = cart
         self._period = Fraction(SECOND) / Fraction(cart.scene.rate)
 
     def next(self, clock: Clock) -> Frame:
-        """The next image that is still to come. Its stamp is rounded up, so that it is not to come again then."""
+        """The next image that is still to come. Its stamp is rounded up, so that it is not returned twice."""
         index = math.floor(clock() / self._period) + 1
         seconds = index / self._cart.scene.rate
         return Frame(
@@ -67,10 +67,10 @@ class SceneSource(ImageSource):
 
 
 class SequenceSource(ImageSource):
-    """A recorded sequence with its poses, at the pace at which it was recorded, again and again."""
+    """A recorded sequence with its poses, at the pace at which it was recorded, in a loop."""
 
     def __init__(self, path: str, shape: tuple[int, int], pixel_size: tuple[float, float]) -> None:
-        """Raise InputError when frames have not this ``shape`` or ``pixel_size`` (x, y) mm, or times do not grow."""
+        """Raise InputError if frames are not of this ``shape`` or ``pixel_size`` (x, y) mm, or if times do not grow."""
         self._sequence = read_sequence(path)
         if self._sequence.frames.shape[1:] != shape:
             found = self._sequence.frames.shape[1:]
@@ -104,14 +104,14 @@ def open_capture(device: str) -> cv2.VideoCapture:
     if not device.isdigit():
         return cv2.VideoCapture(device)
     if sys.platform == "linux" and not Path(f"/dev/video{device}").exists():
-        return cv2.VideoCapture()  # OpenCV would write lines of its own, each time
+        return cv2.VideoCapture()  # OpenCV would print lines of its own each time
     return cv2.VideoCapture(int(device))
 
 
 class VideoSource(ImageSource):
-    """A frame grabber, or a video file at its own pace, again and again.
+    """A frame grabber, or a video file at its own pace, in a loop.
 
-    What shows no image of the right size any more is closed, and opened again with every call until it does.
+    A source that stops giving images of the right size is closed, and opened again with every call until it does.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class VideoSource(ImageSource):
         shape: tuple[int, int],
         open_capture: Callable[[str], cv2.VideoCapture] = open_capture,
     ) -> None:
-        """Raise InputError when it cannot be opened, and for images that, cropped, have not the right ``shape``.
+        """Raise InputError when it cannot be opened, or if its images, once cropped, do not have the right ``shape``.
 
         ``flip`` mirrors the images: none, horizontal, vertical or both. ``crop`` is (left, top, width, height), zeros
         for the whole image.
@@ -147,7 +147,7 @@ class VideoSource(ImageSource):
         if not self._capture.isOpened():
             self._capture = self._open_capture(self._device)
             if self._live:
-                self._read()  # what a device has kept may be of before
+                self._read()  # what a device has kept may be old
         image = self._read()
         now = clock()  # reading blocks until the machine has shown a new picture
         self.trouble = self._fault(image)
@@ -174,7 +174,7 @@ class VideoSource(ImageSource):
             if not there and not self._live:
                 self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
                 there, image = self._capture.read()
-        except cv2.error:  # so do some devices that are unplugged while they are read
+        except cv2.error:  # some devices raise this when they are unplugged while being read
             return None
         if not there:
             return None

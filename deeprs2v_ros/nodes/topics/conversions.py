@@ -1,7 +1,7 @@
 """The one place where the core's millimetres and arrays become metres and messages, and back.
 
-Stamps are whole nanoseconds: a float of seconds since 1970 is good to a quarter of a microsecond only, and two stamps
-have to compare as equal or not.
+Stamps are whole nanoseconds: seconds since 1970 in a float are exact to a quarter of a microsecond only, and it
+matters whether two stamps are equal.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def transform_messages(
     """Transforms (mm) of children in their parents, all at one ``stamp``, in metres.
 
     ``reused`` are messages that this function made before, of the same frames in the same order: they are filled anew
-    and returned, since to make them costs several times as much.
+    and returned, since making them costs several times as much.
     """
     messages = [_empty_message(each) for each in transforms] if reused is None else reused
     places = np.array([each.parent_from_child[:3] for each in transforms])
@@ -79,8 +79,8 @@ def _quaternion(
 ) -> tuple[float, float, float, float]:
     """The unit quaternion (x, y, z, w) of a rotation's rows (a, b, c), (d, e, f), (g, h, i).
 
-    Of the four ways to write it, the one that divides by the largest of its parts (Shepperd 1978). For a few at a time,
-    plain numbers are several times faster than arrays.
+    Of the four formulas, the one that divides by the largest component is used (Shepperd 1978). For a few rotations at
+    a time, plain numbers are several times faster than arrays.
     """
     trace = a + e + i
     if trace >= max(a, e, i):
@@ -157,7 +157,7 @@ def uncertain_pose_message(
 def covariance_from_pose(message: PoseWithCovariance) -> Array:
     """The covariance (6, 6) of a pose message about the pose's origin and in its own axes, in mm and rad.
 
-    Raises InputError for a pose or a covariance that is none.
+    Raises InputError if the pose or the covariance is not a valid one.
     """
     units = np.array([1.0 / METRES] * 3 + [1.0] * 3)
     given = np.reshape(message.covariance, (6, 6))
@@ -179,7 +179,7 @@ def image_from_message(message: Image) -> NDArray[np.uint8]:
 
     Raises InputError for all others, and for data that are not exactly those of the image.
     """
-    # Not by cv_bridge, which cuts a picture short, reads another one or fails in various ways where a message is wrong.
+    # Not by cv_bridge: if a message is wrong, it cuts the picture short, reads another one, or fails in various ways.
     data, shape = np.asarray(message.data, dtype=np.uint8), (message.height, message.width)
     return grey_levels(data, shape, message.encoding, message.step, bool(message.is_bigendian))
 

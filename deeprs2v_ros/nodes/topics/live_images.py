@@ -1,4 +1,4 @@
-"""Receiving live images: every one, as far as who publishes them lets us."""
+"""Receiving live images: all of them, if the publisher allows it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LiveImages:
     """Subscribes a ``node`` to ``us/image``.
 
     Best effort loses images in colour, which are larger than what the middleware keeps in shared memory. But a reliable
-    subscription hears nothing of drivers that publish with best effort. So it is reliable until one does.
+    subscription gets nothing from drivers that publish with best effort. So it is reliable until one of those is there.
     """
 
     def __init__(self, node: Node, callback: Callable[[Image], None]) -> None:

@@ -1,4 +1,4 @@
-"""The status message of one image: what was found, what is on TF, how sure all of it is, how long it took."""
+"""The status message of one image: what was found, what is on TF, how sure all that is, and how long it took."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EVIDENCE = ("prior_distance_mm", "prior_distance_deg", "lncc_before", "lncc_aft
 
 
 def status_message(outcome: Outcome, centre: Array, configuration: str) -> RegistrationStatus:
-    """Everything about one image but `latency_published`; ``centre`` (3,) is the image centre in the image frame."""
+    """Everything about one image except `latency_published`; ``centre`` (3,) mm is its centre in the image frame."""
     message = RegistrationStatus()
     verdict, arrival = outcome.verdict, outcome.arrival
     message.header.frame_id, message.header.stamp = VOLUME, stamp_message(arrival.stamp)

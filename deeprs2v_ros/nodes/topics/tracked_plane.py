@@ -1,4 +1,4 @@
-"""Where the arm says that the image plane is, how sure that is, and whether what it is measured against has moved."""
+"""Where the image plane is by the arm, how sure that is, and whether the volume or the tumour has been moved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deeprs2v_ros.nodes.topics.conversions import covariance_from_pose, transfor
 from deeprs2v_ros.nodes.topics.transforms import transforms_of
 
 _FIXED = ((BASE, VOLUME), (CORRECTED, TUMOR))
-"""Parents and children of what is said once: where the volume was acquired, and where the tumour is in it."""
+"""Parents and children of latched transforms: where the volume was acquired, and where the tumour is in it."""
 
 
 class TrackedPlane:
@@ -41,7 +41,7 @@ class TrackedPlane:
         node.create_subscription(PoseWithCovarianceStamped, "arm/image_pose", self._on_pose, qos.STATUS)
 
     def give_up(self) -> None:
-        """Whoever waits for a transform waits in vain."""
+        """End all waiting for transforms, now and later."""
         self._given_up = True
         self._news.set()
 
@@ -58,7 +58,7 @@ class TrackedPlane:
             self._news.clear()
         try:
             return transform_from_message(self.buffer.lookup_transform(VOLUME, IMAGE, stamp).transform)
-        except (TransformException, InputError):  # a clock that jumps clears the buffer at any moment; or it is none
+        except (TransformException, InputError):  # a clock that jumps clears the buffer at any moment; or not rigid
             return None
 
     def moved(self) -> bool:

@@ -1,11 +1,11 @@
 """TF as a process knows it: one buffer for all of its nodes, where several run in one process.
 
-To receive a message of TF in Python costs more than anything else an idle cart does, so it is done once, and not at all
-for what comes from the same process: that goes straight into the buffer, at the full rate of the encoders, whatever is
-broadcast for others.
+Receiving TF messages in Python costs more than anything else that an idle cart does. So each message is received once
+for all nodes, and those of the same process not at all: they go straight into the buffer, at the full rate of the
+encoders, however few are broadcast for others.
 
-What TF itself would take in to everybody's harm is refused before: a quaternion that is none, of which TF makes some
-rotation, and a stamp far in the future, after which TF drops all others as too old.
+What would do harm inside TF is refused before: a quaternion not of unit length, of which TF makes some rotation,
+and a stamp far in the future, after which TF drops all others as too old.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import nanoseconds
 
 _MOST_UNDER_WAY = 200
-"""Own messages that may be on their way back to us; more are not remembered, and cost what others' messages cost."""
+"""How many of our own messages on their way back to us are remembered; others cost as much as foreign ones."""
 _AUTHORITY = "default_authority"
 _LENGTH_TOLERANCE = 1e-2
 """How far a quaternion's length may be from one."""
 FUTURE_TOLERANCE = 1_000_000_000
-"""ns that a transform may be stamped after the clock; where a recording begins again, those of its end are."""
+"""ns by which a stamp may be ahead of the clock. When a recording begins again, those of its end are far ahead."""
 
 
 class Transforms:
@@ -53,16 +53,16 @@ class Transforms:
         node.create_subscription(TFMessage, "/tf_static", self._on_static, qos.FIXED_TRANSFORMS, raw=True)
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call back whenever something was added, at once and from the thread that did, so it must not take long."""
+        """Call back whenever something is added, at once and from the thread that adds it, so it must not take long."""
         self._listeners.append(callback)
 
     def add(self, messages: Iterable[TransformStamped]) -> None:
-        """Take in transforms that change, but not those with a fault."""
-        now = self._clock.now().nanoseconds  # a simulated clock that was not heard yet is at zero, and sets no limit
+        """Take in moving transforms, except those with a fault."""
+        now = self._clock.now().nanoseconds  # a simulated clock that has not ticked yet is at zero, and sets no limit
         self._take_in(messages, now + FUTURE_TOLERANCE if now else math.inf, self.buffer.set_transform)
 
     def expect(self, data: bytes) -> None:
-        """A serialised message is about to be sent that is known here already."""
+        """Note that a serialised message is about to be sent whose content is in the buffer already."""
         with self._lock:
             self._sent[data] = None
             if len(self._sent) > _MOST_UNDER_WAY:
@@ -89,7 +89,7 @@ class Transforms:
         self._tell()
 
     def _stranger(self, message: TransformStamped) -> str:
-        """What is wrong with whom it comes from: a frame has one parent, the first, or it would be torn to and fro."""
+        """Whether it names a second parent: a frame keeps its first one, or it would jump to and fro."""
         parent = message.header.frame_id.lstrip("/")
         known = self._parents.setdefault(message.child_frame_id.lstrip("/"), parent)
         return "" if parent == known else f"a second parent beside {known}"
@@ -121,17 +121,17 @@ _SHARED: WeakKeyDictionary[Context, Transforms] = WeakKeyDictionary()
 
 
 def share(node: Node) -> None:
-    """Nodes of the context of ``node`` that are made from now on share what this one, which the caller spins, gets."""
+    """From now on, new nodes in the context of ``node`` share what this one receives. The caller has to spin it."""
     _SHARED[node.context] = Transforms(node)
 
 
 def end_sharing(context: Context) -> None:
-    """Nodes that are made from now on listen for themselves."""
+    """From now on, new nodes listen for themselves."""
     _SHARED.pop(context, None)
 
 
 def transforms_of(node: Node) -> Transforms:
-    """The transforms that the nodes of its context share, or else its own, with subscriptions of ``node``."""
+    """The transforms that the nodes of this context share, or else those of ``node`` alone, which then subscribes."""
     return _SHARED.get(node.context) or Transforms(node)
 
 
@@ -154,6 +154,6 @@ class Broadcaster(TransformBroadcaster):
         self.pub_tf.publish(data)
 
     def tell_neighbours(self, transforms: Iterable[TransformStamped]) -> None:
-        """Let only those know who share their transforms."""
+        """Tell only the nodes of this process that share their transforms."""
         if self._shared is not None:
             self._shared.add(transforms)
