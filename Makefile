@@ -52,7 +52,7 @@ $(VENV)/.installed: pyproject.toml setup.py scripts/ros_wheels.txt scripts/const
 # one does: the list of files is rewritten only when it changes.
 build/files.txt: FORCE
 	@mkdir -p build
-	@find deeprs2v_ros config launch rviz urdf underlay -type f ! -name '*.pyc' ! -name '*.nb?' 2> /dev/null | sort > $@.new || true
+	@find deeprs2v_ros config foxglove launch rviz urdf underlay -type f ! -name '*.pyc' ! -name '*.nb?' 2> /dev/null | sort > $@.new || true
 	@cmp --silent $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILT): $(VENV)/.installed build/files.txt package.xml CMakeLists.txt $(wildcard msg/* srv/* cmake/*) \

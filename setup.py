@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 def shared_files() -> list[tuple[str, list[str]]]:
     """Folders under share/ and the files that go there, relative to this file."""
     folders: dict[Path, list[str]] = {Path(): ["package.xml"]}
-    for kind in ("config", "rviz", "urdf"):
+    for kind in ("config", "foxglove", "rviz", "urdf"):
         for path in sorted((HERE / kind).rglob("*")):
             if path.is_file():
                 folders.setdefault(path.parent.relative_to(HERE), []).append(str(path.relative_to(HERE)))

@@ -15,6 +15,7 @@ from rosbags.typesys.store import Typestore
 
 from deeprs2v_ros.bag_bounds import check_files
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import is_file, is_folder
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ def opened(path: str | Path) -> Iterator[Bag]:
     Raises InputError naming it if it is missing, cannot be read, or asks for more than `bag_bounds` allows.
     """
     path = Path(path)
-    if path.is_file():
+    if is_file(path):
         raise InputError(f"{path}: is a file; a bag is the folder that holds metadata.yaml")
-    if not path.is_dir():
+    if not is_folder(path):
         raise InputError(f"{path}: there is no bag")
     if not (path / "metadata.yaml").is_file():
         raise InputError(f"{path}: has no metadata.yaml (`ros2 bag reindex` makes one)")

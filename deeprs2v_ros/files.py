@@ -12,6 +12,22 @@ from pathlib import Path
 from deeprs2v_ros.errors import InputError
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is an ordinary file. What cannot even be looked up, as a name that is too long, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same suffixes); rename it to ``path`` only if the block succeeds.

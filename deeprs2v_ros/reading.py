@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import is_file
 from deeprs2v_ros.geometry import Array
 
 MOST_TEXT = 1 << 28
@@ -34,7 +35,7 @@ def read_text(path: str | Path, otherwise: str, most: int = MOST_TEXT) -> str:
     Raises InputError naming the file if it is missing, cannot be read, is longer than ``most`` bytes, or holds no text.
     """
     path = Path(path)
-    if not path.is_file():  # a device or a pipe may never end
+    if not is_file(path):  # a device or a pipe may never end
         raise InputError(f"{path}: cannot be read (no such file)".replace("\0", "?"))
     try:
         with path.open("rb") as file:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import meshes
 import numpy as np
 import replay_bag
 import SimpleITK as sitk
@@ -21,6 +22,8 @@ from hypothesis import strategies as st
 from networks import GRID
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
+from deeprs2v_ros.anatomy.placing import read_transform
+from deeprs2v_ros.anatomy.reading import read_surfaces
 from deeprs2v_ros.arm.calibration.pairs import POSE_COLUMNS, read_pairs
 from deeprs2v_ros.arm.description import read_arm
 from deeprs2v_ros.arm.line_protocol import LineError, LineFormat, Reading
@@ -133,6 +136,30 @@ def _sequences(folder: Path) -> list[Path]:
     head, _, _ = paths[0].read_bytes().partition(b"LOCAL\n")
     head = re.sub(rb"CompressedDataSize.*\n", b"", head).replace(b"CompressedData = True", b"CompressedData = False")
     paths[2].write_bytes(head + b"LOCAL\n" + frames.tobytes())
+    return paths
+
+
+def _label_maps(folder: Path) -> list[Path]:
+    labels = np.zeros((5, 6, 7), np.uint8)
+    labels[1:4, 1:5, 1:3], labels[1:4, 1:5, 4:6] = 1, 2
+    paths = [folder / f"labels{suffix}" for suffix in (".seg.nrrd", ".nrrd", ".nii", ".mha")]
+    for path in paths:
+        image = sitk.GetImageFromArray(labels)
+        if path.name.endswith(".seg.nrrd"):
+            for number, name in enumerate(("liver", "tumour")):
+                image.SetMetaData(f"Segment{number}_Name", name)
+                image.SetMetaData(f"Segment{number}_LabelValue", str(number + 1))
+                image.SetMetaData(f"Segment{number}_Layer", "0")
+        sitk.WriteImage(image, str(path))
+    return paths
+
+
+def _transforms(folder: Path) -> list[Path]:
+    turn = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.2, 0.3, (4.0, 5.0, 6.0))
+    paths = [folder / f"place{suffix}" for suffix in (".tfm", ".h5", ".yaml")]
+    for path in paths[:2]:
+        sitk.WriteTransform(sitk.CompositeTransform([turn, sitk.AffineTransform(3)]), str(path))
+    paths[2].write_text("matrix: [[0, -1, 0, 1.5], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]\n")
     return paths
 
 
@@ -283,6 +310,12 @@ def _read_volume(path: Path) -> None:
     assert np.linalg.cond(volume.direction) < 1.1
 
 
+def _read_surfaces(path: Path) -> None:
+    for surface in read_surfaces(path).values():
+        assert np.isfinite(surface.vertices).all()
+        assert 0 <= surface.triangles.min() <= surface.triangles.max() < len(surface.vertices)
+
+
 def _read_weights(path: Path) -> None:
     state = load_weights(path).network.state_dict()
     assert all(each.isfinite().all() for each in state.values())
@@ -293,6 +326,9 @@ READERS = {
     "volume_meta": Reader(_volumes(".mha", ".mhd"), _read_volume),
     "volume_nrrd": Reader(_volumes(".nrrd", ".nhdr"), _read_volume),
     "volume_nifti": Reader(_volumes(".nii", ".nii.gz"), _read_volume),
+    "mesh": Reader(meshes.write_all, _read_surfaces),
+    "label_map": Reader(_label_maps, _read_surfaces),
+    "transform": Reader(_transforms, read_transform),
     "mask": Reader(_masks, lambda path: read_mask(path, MASK_SHAPE)),
     "arm": Reader(_arms, read_arm),
     "urdf": Reader(_urdfs, read_joints),

@@ -133,7 +133,7 @@ def assert_complete(folder, printed):
         topics = {connection.topic for connection in reader.connections}
     assert topics >= {
         "/joint_states", "/tf", "/tf_static", "/us/image", "/volume/file", "/volume/overview", "/volume/markers",
-        "/registration/status", "/registration/slice", "/registration/blend", "/monitor/target",
+        "/registration/status", "/monitor/target",
         "/monitor/target_now", "/monitor/target_predicted", "/simulation/target",
     }  # fmt: skip
 

@@ -18,12 +18,15 @@ from deeprs2v_ros.registration.supervisor import CONFIRMING, LATE, State
 SOURCE = Path(__file__).resolve().parents[1]
 DOCS = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
 PAGES = [*DOCS, SOURCE / "CONTRIBUTING.md"]
-FOLDERS = "benchmarks cmake config deeprs2v_ros docs launch msg rviz scripts srv test underlay urdf"
-SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
+FOLDERS = "benchmarks cmake config deeprs2v_ros docs foxglove launch msg rviz scripts srv test underlay urdf"
+SUFFIXES = (".py", ".md", ".msg", ".srv", ".yaml", ".json", ".xml", ".toml", ".in", ".cpp", ".jpg", ".rviz", ".urdf")
 
 FOREIGN = {"dialout", "m00", "m23"}
 """Names of other programs, and columns that the code makes."""
-MADE = r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|my_\w+\.yaml|index\.html|parameters\.yaml"
+MADE = (
+    r"out/\S*|bag/|install/\S*|build/|[A-Z_]+\.\w+|"
+    r"my_\w+\.yaml|index\.html|parameters\.yaml|summary\.json|volume_from_mri\.yaml"
+)
 """Files that commands and users make."""
 
 docs = pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
@@ -35,6 +38,9 @@ def files():
     """All files and folders of the source, but not what is built or run."""
     top = [path for path in SOURCE.iterdir() if path.is_file() or path.name in FOLDERS.split()]
     return [*top, *(path for folder in top if folder.is_dir() for path in folder.rglob("*"))]
+
+
+FILES = (".html", ".json", ".mha", ".nrrd", ".png")
 
 
 def without_code_blocks(text):
@@ -117,7 +123,7 @@ def test_parameters_exist(page):
     for line in page.read_text().splitlines():
         for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?:: [^`]+)?`", line):
             if not name.endswith(SUFFIXES) and name != "data.recorded":
-                assert is_parameter(name) or name.endswith((".html", ".json", ".mha", ".png")), f"{page.name}: {name}"
+                assert is_parameter(name) or name.endswith(FILES), f"{page.name}: {name}"
         assigned = re.findall(r"`([a-z_.]+): [^`]+`", line)
         assert all(is_parameter(name) for name in assigned), f"{page.name}: {line}"
 

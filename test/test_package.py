@@ -14,6 +14,7 @@ DISTRIBUTIONS = {
     "SimpleITK": (None, "SimpleITK"),
     "backports": (None, "backports"),  # backports.zstd
     "lz4": (None, "lz4"),
+    "PIL": ("python3-pil", "pillow"),
     "cv2": ("python3-opencv", "opencv-python-headless"),
     "matplotlib": ("python3-matplotlib", "matplotlib"),
     "monai": (None, "monai"),
@@ -25,6 +26,7 @@ DISTRIBUTIONS = {
     "serial": ("python3-serial", "pyserial"),
     "torch": (None, "torch"),
     "tqdm": ("python3-tqdm", "tqdm"),
+    "vtkmodules": (None, "vtk"),
     "yaml": ("python3-yaml", "PyYAML"),
 }
 

@@ -6,12 +6,15 @@ import json
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from deeprs2v_ros.cli import simulate
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, geodesic_distance, inverse
 from deeprs2v_ros.imaging.sequence import read_sequence
+from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.simulation.anatomy import make_liver
+from deeprs2v_ros.simulation.mri import make_mri
 from deeprs2v_ros.simulation.paths import HandHeldPath, pose_on_skin, sweep_poses
 from deeprs2v_ros.simulation.probe import CurvilinearProbe
 
@@ -130,7 +133,16 @@ def test_simulate_writes_a_sweep_a_clip_and_the_truth(tmp_path, capsys):
     np.testing.assert_array_equal(frames.timestamps, tracked.timestamps)
     mask = cv2.imread(str(tmp_path / "a" / "mask.png"), cv2.IMREAD_UNCHANGED) > 0
     np.testing.assert_array_equal(mask, CurvilinearProbe(pixel_mm=0.8).mask)
+    matrix = np.array(yaml.safe_load((tmp_path / "a" / "volume_from_mri.yaml").read_text())["matrix"])
+    mri, labels = read_volume(tmp_path / "a" / "mri.mha"), read_volume(tmp_path / "a" / "anatomy.seg.nrrd")
+    expected, volume_from_mri = make_mri(make_liver(1))
+    np.testing.assert_array_equal(mri.array, expected.array)
+    np.testing.assert_allclose(mri.volume_from_voxel, expected.volume_from_voxel, atol=1e-9)
+    np.testing.assert_allclose(matrix, volume_from_mri, atol=1e-12)
+    assert set(np.unique(labels.array)) == {0, 1, 2}
     truth = json.loads((tmp_path / "a" / "truth.json").read_text())
+    middle = apply(labels.volume_from_voxel, np.argwhere(labels.array == 2)[:, ::-1].mean(axis=0))
+    np.testing.assert_allclose(middle, truth["tumour_centre_mm"], atol=0.2)
     for index in range(3):
         correction = frames.world_from_pixel[index] @ np.linalg.inv(tracked.world_from_pixel[index])
         np.testing.assert_allclose(correction[:3, :3] @ correction[:3, :3].T, np.eye(3), atol=1e-6)

@@ -17,7 +17,7 @@ from typing import NoReturn
 from deeprs2v_ros.errors import InputError
 
 SUBCOMMANDS = (
-    *("reconstruct", "register", "replay", "evaluate", "preprocess", "simulate", "demo"),
+    *("reconstruct", "register", "replay", "evaluate", "preprocess", "simulate", "segment-vessels", "demo"),
     *("train", "finetune", "learn-gate"),
     *("calibrate-arm", "evaluate-arm", "rezero", "calibrate-time"),
     "warm-up",

@@ -1,4 +1,4 @@
-"""Simulate a subject: a sweep for the 3D image and a clip during breathing, with the truth beside them."""
+"""Simulate a subject: a sweep for the 3D image and a clip during breathing, an MRI, with the truth beside them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 from tqdm import tqdm
 
+from deeprs2v_ros.anatomy.segmentation import write_segmentation
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.files import written_whole
 from deeprs2v_ros.geometry import Array, apply
 from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
+from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.simulation.anatomy import make_liver
 from deeprs2v_ros.simulation.breathing import Breathing
+from deeprs2v_ros.simulation.mri import LABELS, make_mri, scene_anatomy
 from deeprs2v_ros.simulation.paths import HandHeldPath, pose_on_skin, sweep_poses
 from deeprs2v_ros.simulation.probe import CurvilinearProbe
 from deeprs2v_ros.simulation.scanner import UltrasoundSimulator
@@ -31,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Simulate a subject: an acquisition sweep in a breath-hold (sweep.igs.mha), a hand-held clip while the liver "
         "breathes with its true poses (frames.igs.mha) and with the tracked ones, which do not know of the breathing "
-        "(tracked.igs.mha), the valid area (mask.png) and what is true (truth.json)."
+        "(tracked.igs.mha), the valid area (mask.png) and what is true (truth.json). An MRI of the subject in a frame "
+        "of its own (mri.mha, volume_from_mri.yaml); its vessels and tumour in the volume's frame (anatomy.seg.nrrd)."
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write to, made if absent")
     parser.add_argument("--seed", type=int, default=0, help="subject, breathing and hand (default 0)")
@@ -86,6 +91,11 @@ def run(arguments: argparse.Namespace) -> None:
     write_sequence(folder / "tracked.igs.mha", _sequence(images, tracked, times, probe))
     with written_whole(folder / "mask.png") as temporary:
         cv2.imwrite(str(temporary), np.where(probe.mask, 255, 0).astype(np.uint8))
+    mri, volume_from_mri = make_mri(liver)
+    write_volume(folder / "mri.mha", mri)
+    with written_whole(folder / "volume_from_mri.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump({"matrix": volume_from_mri.tolist()}), encoding="utf-8")
+    write_segmentation(folder / "anatomy.seg.nrrd", scene_anatomy(liver), LABELS)
     truth = {
         "seed": arguments.seed,
         "tumour_centre_mm": liver.tumour_centre.tolist(),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import is_file
 from deeprs2v_ros.geometry import Array, apply, inverse, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence as Clip
 from deeprs2v_ros.reading import read_table, read_text
@@ -60,7 +61,7 @@ def read_landmarks(path: str | Path, clip: Clip) -> Landmarks:
     unknown coordinate system or unit, and a file without any landmark in the clip.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     if path.suffix == ".csv":
         landmarks = _read_csv(path, len(clip))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.files import written_whole
+from deeprs2v_ros.files import is_file, written_whole
 from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.imaging.sequence import FARTHEST, LATEST
 from deeprs2v_ros.reading import read_table
@@ -58,7 +58,7 @@ def read_poses(path: str | Path) -> list[PoseRow]:
     and REJECTED, and numbers that are missing, none, not finite (lncc and overlap may be NaN), or beyond all bounds.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     rows = [_row(where, record) for where, record in read_table(path, COLUMNS)]
     if not rows:

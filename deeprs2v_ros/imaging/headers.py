@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import is_file
 
 _META_TYPES = {
     "MET_UCHAR": "u1", "MET_CHAR": "i1", "MET_USHORT": "u2", "MET_SHORT": "i2", "MET_UINT": "u4", "MET_INT": "i4",
@@ -77,7 +78,7 @@ class Header:
         """Raise InputError for pixels that are missing, truncated, or take more than `MOST_BYTES`."""
         if self.data is None:
             return
-        if not self.data.is_file():
+        if not is_file(self.data):
             raise InputError(f"{self.path}: the file of its pixels, {self.data}, does not exist")
         size = self.data.stat().st_size
         held, about = size - self.offset, self.path if self.data == self.path else f"{self.path}: {self.data}"
@@ -100,7 +101,7 @@ def read_header(path: str | Path) -> Header:
     Raises InputError for a missing file, another format, and a header that ends early or lacks a needed field.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     with path.open("rb") as file:
         return _nrrd_header(path, file) if file.read(4) == b"NRRD" else _meta_header(path, file)

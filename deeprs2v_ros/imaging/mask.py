@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import is_file
 
 _DARK = 2  # grey levels that noise reaches where there is no picture
 _STILL = 2  # grey levels by which text changes
@@ -27,7 +28,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     Raises InputError for a missing or unreadable file, another size than the frames', and a mask without any pixel.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     _check_image(path, shape)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -14,7 +15,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.files import written_whole
+from deeprs2v_ros.files import is_file, written_whole
 from deeprs2v_ros.geometry import Array, rigid
 from deeprs2v_ros.imaging.headers import Header, check_size, read_header
 from deeprs2v_ros.reading import finite
@@ -65,13 +66,23 @@ def read_volume(path: str | Path) -> Volume:
     is not positive, axes that are not at right angles, or an origin that is nowhere; values that are NaN or infinite,
     and an image without data (all 0).
     """
-    path = Path(path)
-    try:
-        there = path.is_file()
-    except OSError as error:  # a name that is too long
-        raise InputError(f"{path!s:.200}: cannot be read ({error.strerror})") from error
-    if not there:
-        raise InputError(f"{path}: no such file")
+    return _read(Path(path), several=False)
+
+
+def read_layers(path: str | Path) -> list[Volume]:
+    """Read the layers of a volume with several values a voxel, as .nrrd files of segmentations have them.
+
+    Raises InputError as `read_volume`, save for the number of values.
+    """
+    volume = _read(Path(path), several=True)
+    layers = np.moveaxis(volume.array, 3, 0) if volume.array.ndim == 4 else [volume.array]
+    return [Volume(layer, volume.spacing, volume.origin, volume.direction) for layer in layers]
+
+
+def _read(path: Path, several: bool) -> Volume:
+    """The volume in a file; with ``several`` values a voxel, its array is (z, y, x, values)."""
+    if not is_file(path):
+        raise InputError(f"{path!s:.200}: no such file")
     if path.suffix in _OWN_HEADERS:  # these say better than SimpleITK what is wrong
         header = read_header(path)
         header.check_data()
@@ -82,10 +93,10 @@ def read_volume(path: str | Path) -> Volume:
         reader.ReadImageInformation()
         if reader.GetDimension() != 3:
             raise InputError(f"{path}: is {reader.GetDimension()}D; a volume has 3 dimensions")
-        if reader.GetNumberOfComponents() != 1:
+        if reader.GetNumberOfComponents() != 1 and not several:
             raise InputError(f"{path}: has {reader.GetNumberOfComponents()} values a voxel; a volume has one")
         _check_place(path, reader)
-        check_size(path, prod(reader.GetSize()) * _voxel_bytes(reader))
+        check_size(path, prod(reader.GetSize()) * reader.GetNumberOfComponents() * _value_bytes(reader))
         _check_nifti_is_whole(path, reader)
         image = reader.Execute()
     except RuntimeError as error:
@@ -99,8 +110,10 @@ def read_volume(path: str | Path) -> Volume:
     return Volume(array, np.array(image.GetSpacing()), np.array(image.GetOrigin()), direction)
 
 
-def write_volume(path: str | Path, volume: Volume) -> None:
+def write_volume(path: str | Path, volume: Volume, fields: Mapping[str, str] | None = None) -> None:
     """Write a volume, compressed, whole or not at all, as .mha, .nrrd, .nii or .nii.gz.
+
+    ``fields`` go into the header of .mha and .nrrd; NIfTI has no place for them.
 
     Raises InputError for another suffix, for a folder that cannot be written, and for a disk that is full.
     """
@@ -108,6 +121,8 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     if not path.name.endswith(_ONE_FILE_SUFFIXES):
         raise InputError(f"{path}: a volume is written as one of {', '.join(_ONE_FILE_SUFFIXES)}")
     image = to_image(volume)
+    for name, value in (fields or {}).items():
+        image.SetMetaData(name, value)
     with written_whole(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
@@ -168,7 +183,7 @@ def _check_place(path: Path, reader: sitk.ImageFileReader) -> None:
         )
 
 
-def _voxel_bytes(reader: sitk.ImageFileReader) -> int:
+def _value_bytes(reader: sitk.ImageFileReader) -> int:
     return sitk.GetArrayFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).itemsize
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deeprs2v_ros.errors import InputError, WeightsError
-from deeprs2v_ros.files import written_whole
+from deeprs2v_ros.files import is_file, written_whole
 from deeprs2v_ros.network.architectures import build
 from deeprs2v_ros.network.observation import Grid
 
@@ -95,10 +95,10 @@ def _description(values: dict[str, Any]) -> Description:
 def find_weights(path: str | Path) -> Path:
     """The file ``path``, or the shipped one of that name. Raises WeightsError where there is neither."""
     path = Path(path)
-    if path.is_file():
+    if is_file(path):
         return path
     shipped = SHIPPED / f"{path}.safetensors"
-    if path.name == str(path) and shipped.is_file():
+    if path.name == str(path) and is_file(shipped):
         return shipped
     known = ", ".join(sorted(each.stem for each in SHIPPED.glob("*.safetensors")))
     raise WeightsError(f"{path}: no such file, and not the name of shipped weights ({known})")

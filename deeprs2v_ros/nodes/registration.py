@@ -42,7 +42,7 @@ class RegistrationNode(ManagedNode):
     """Topics in, `Guidance`, topics out. Every image received gets exactly one status.
 
     The executor only leaves the newest image for the one thread that registers. That waits for the arm's transform at
-    the time that the image shows, registers, broadcasts the correction, publishes the status, and then makes pictures.
+    the time that the image shows, registers, broadcasts the correction, and publishes the status.
     Where the organ is predicted to be, and what becomes true without an image, is said by the executor's timers,
     whatever the thread is at.
     """
@@ -61,7 +61,7 @@ class RegistrationNode(ManagedNode):
         self._deadline = parameters.declare_transform_deadline(given)
         rate = parameters.declare_prediction_rate(given)
         self._plane = TrackedPlane(self, self._images.centre)
-        self._results = Results(self, self._images, self._plane.buffer)
+        self._results = Results(self, self._images.centre)
         self._guidance: Guidance | None = None
         self._volume = ""
         self._announcing = Lock()  # meanwhile nothing starts over
@@ -242,7 +242,7 @@ class RegistrationNode(ManagedNode):
         return guidance.on_image(arrival, image, lambda time: self._plane.locate(time, until), self._plane.covariance)
 
     def _announce(self, guidance: Guidance, outcome: Outcome) -> None:
-        """Say what became of an image, unless everything has started over since; then show it."""
+        """Say what became of an image, unless everything has started over since."""
         with self._announcing:
             if self._guidance is None:  # it was given up meanwhile
                 self._results.say(State.UNCONFIGURED, self._now(), outcome.arrival.stamp)
@@ -254,7 +254,6 @@ class RegistrationNode(ManagedNode):
                 guidance.on_moved_volume()
             outcome = guidance.still_true(outcome)
             self._results.announce(outcome)
-        self._results.show(outcome)
 
     def _now(self) -> int:
         return self.get_clock().now().nanoseconds

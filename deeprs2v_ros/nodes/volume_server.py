@@ -22,10 +22,11 @@ from std_msgs.msg import String
 from tf2_ros import StaticTransformBroadcaster
 from visualization_msgs.msg import MarkerArray
 
+from deeprs2v_ros.anatomy.placing import read_transform
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import BASE, CORRECTED, MRI, PREDICTED, TUMOR, TUMOR_PREDICTED, VOLUME
-from deeprs2v_ros.geometry import Array, rigid
+from deeprs2v_ros.geometry import Array, inverse, rigid
 from deeprs2v_ros.imaging.volume import read_volume
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.running.diagnostics import OK, WARN, Condition, Diagnostics
@@ -38,12 +39,12 @@ from deeprs2v_ros.nodes.sources.volumes import acquire, make_from_sequence, outp
 from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import METRES, image_message, transform_from_numbers, transform_messages
 from deeprs2v_ros.nodes.topics.markers import at_acquisition, nothing
-from deeprs2v_ros.nodes.topics.overlay import three_slices
 from deeprs2v_ros.parameters.cart import declare_tumour_radius, declare_volume_place
 from deeprs2v_ros.parameters.declaring import check_numbers
 from deeprs2v_ros.replay.volume_place import volume_place
 from deeprs2v_ros.resources import home
 from deeprs2v_ros.srv import LoadVolume, SetMri, SetTumor
+from deeprs2v_ros.view.slices import three_slices
 
 IDENTITY = [0.0, 0.0, 0.0, 1.0]
 CHANGING = (
@@ -96,8 +97,18 @@ class VolumeServer(ManagedNode):
                 "volume_from_mri.xyzw", IDENTITY, 4, "The same: quaternion [x, y, z, w]"
             ),
         }
+        registered = declare(self, "volume_from_mri.file", "", "Transform (.tfm, .h5, .yaml) that says so instead")
+        inverted = declare(
+            self,
+            "volume_from_mri.inverted",
+            False,
+            "Whether it maps us_volume to mri, as with the volume as fixed image",
+        )
         if bag and self._cart is None:
-            self._take_place_of(bag)
+            self._take_place("base_from_volume", volume_place(bag), bag)
+        if registered:
+            place = read_transform(registered)
+            self._take_place("volume_from_mri", inverse(place) if inverted else place, registered)
         if self._source != "file" and self._values["volume"]:
             raise InputError(f"parameter volume: is given, but source is {self._source}")
         self._radius = declare_tumour_radius(given)
@@ -133,14 +144,14 @@ class VolumeServer(ManagedNode):
     def _movable(self, name: str, default: list[float], count: int, description: str) -> tuple[float, ...]:
         return declare_numbers(self, name, default, count, description, read_only=False)
 
-    def _take_place_of(self, bag: str) -> None:
-        """Put the volume where it was in a bag, so that the parameters say what is in use. Raises InputError."""
-        (place,) = transform_messages([LinkTransform(BASE, VOLUME, volume_place(bag))], Time())
-        found = _numbers("base_from_volume", place.transform)
+    def _take_place(self, name: str, place: Array, source: str) -> None:
+        """Let the parameters say what a file or a bag says, (4, 4) mm, since that is in use."""
+        (message,) = transform_messages([LinkTransform("", "", place)], Time())
+        found = _numbers(name, message.transform)
         self._values |= found
-        self.set_parameters([Parameter(name, value=value) for name, value in found.items()])
+        self.set_parameters([Parameter(each, value=value) for each, value in found.items()])
         numbers = " ".join(f"{each:.4g}" for value in found.values() for each in value)
-        self.get_logger().info(f"us_volume is where {bag} says (m, quaternion): {numbers}")
+        self.get_logger().info(f"{name} is what {source} says (m, quaternion): {numbers}")
 
     # --- Lifecycle ---
 
@@ -237,6 +248,7 @@ class VolumeServer(ManagedNode):
         base_from_volume, volume_from_mri = _place(values, "base_from_volume"), _place(values, "volume_from_mri")
         if self._cart is not None:
             position, base_from_volume = self._cart.scene.target, self._cart.base_from_volume
+            volume_from_mri = self._cart.scene.volume_from_mri
         transforms = [
             LinkTransform(BASE, VOLUME, base_from_volume),
             LinkTransform(CORRECTED, TUMOR, rigid(translation=position)),

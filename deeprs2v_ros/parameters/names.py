@@ -66,6 +66,8 @@ NAMES: Mapping[str, frozenset[str]] = {
             "base_from_volume.xyzw",
             "tumor.position",
             "tumor.radius",
+            "volume_from_mri.file",
+            "volume_from_mri.inverted",
             "volume_from_mri.xyz",
             "volume_from_mri.xyzw",
         }
@@ -92,8 +94,10 @@ NAMES: Mapping[str, frozenset[str]] = {
             "image_timeout",
             "check_period",
             "prediction_rate",
-            "tumor.radius",
         }
+    ),
+    "guidance_view": frozenset(
+        {*_IMAGES, *_SCENE, "anatomy.files", "anatomy.frame", "mask", "mri.file", "mri.window", "tumor.radius"}
     ),
     "health": frozenset({"nodes"}),
     "target_monitor": frozenset({"transform_deadline", "image_time_offset", "tumor.radius"}),

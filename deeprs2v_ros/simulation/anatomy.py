@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,28 @@ _WALL_MM = 14.0
 Field = NDArray[np.float32]
 
 
+class Region(IntEnum):
+    """What a voxel of the organ is, for whoever images it in another way than by ultrasound."""
+
+    LIVER = 0
+    VESSEL = 1
+    TUMOUR = 2
+    FAT = 3
+    BOWEL = 4
+    BILE = 5
+    KIDNEY = 6
+    SINUS = 7
+    LUNG = 8
+    STONE = 9
+
+
 @dataclass(frozen=True)
 class Liver:
     """One subject. ``organ`` moves with breathing; ``wall``, the abdominal wall in front of y = ``wall_mm``, does not.
 
     ``tumour_centre`` (3,) and ``tumour_semi_axes`` (3,) describe an ellipsoid along the axes of the volume frame,
-    ``bifurcations`` (N, 3) the landmarks where vessels divide; all in mm, at rest.
+    ``bifurcations`` (N, 3) the landmarks where vessels divide; all in mm, at rest. ``regions`` uint8 holds a `Region`
+    for every voxel of ``organ``, or a single one for all of them; blood in the tumour is a vessel.
     """
 
     seed: int
@@ -39,6 +56,7 @@ class Liver:
     tumour_centre: Array
     tumour_semi_axes: Array
     bifurcations: Array
+    regions: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 1, 1), dtype=np.uint8))
 
 
 def make_liver(seed: int, tumour_contrast_db: float = -4.0, calcification: bool = True, spacing: float = 1.0) -> Liver:
@@ -55,12 +73,18 @@ def make_liver(seed: int, tumour_contrast_db: float = -4.0, calcification: bool 
     fine, coarse, broad = (_noise(shape, length / spacing, rng) for length in (5.0, 24.0, 50.0))
     echo = (1.0 + 0.14 * fine + 0.12 * coarse).astype(np.float32)
     loss = np.full(shape, 0.30, dtype=np.float32)
+    regions = np.full(shape, Region.LIVER, dtype=np.uint8)
 
-    def paint(distance: Field, amplitude: float | Field, attenuation: float) -> None:
-        """Fill where ``distance`` is negative; its edge, half a voxel wide on either side, is a mixture."""
+    def paint(distance: Field, amplitude: float | Field, attenuation: float, region: Region | None = None) -> None:
+        """Fill where ``distance`` is negative; its edge, half a voxel wide on either side, is a mixture.
+
+        A wall, without a ``region`` of its own, stays what it surrounds.
+        """
         share = np.clip(0.5 - distance / spacing, 0.0, 1.0)
         echo[...] += share * (amplitude - echo)
         loss[...] += share * (attenuation - loss)
+        if region is not None:
+            regions[distance < 0.0] = region
 
     centre = np.array([-6.0, 52.0, -22.0]) + rng.uniform(-4.0, 4.0, size=3)
     axes = np.array([122.0, 72.0, 98.0]) * rng.uniform(0.95, 1.05, size=3)
@@ -87,32 +111,33 @@ def make_liver(seed: int, tumour_contrast_db: float = -4.0, calcification: bool 
     paint(portal_wall - 1.3, 3.2, 0.32)
     paint(hepatic_wall - 0.5, 1.35, 0.30)
     paint(tumour - 1.2, 1.0 + 0.9 * (1.0 + 0.3 * fine), 0.34)
-    paint(tumour, 10.0 ** (tumour_contrast_db / 20.0) * (1.0 + 0.18 * fine), 0.36)
+    paint(tumour, 10.0 ** (tumour_contrast_db / 20.0) * (1.0 + 0.18 * fine), 0.36, Region.TUMOUR)
     blood = np.minimum(hepatic_wall, portal_wall)
-    paint(blood, 0.035, 0.10)
+    paint(blood, 0.035, 0.10, Region.VESSEL)
 
-    paint(-outside, 1.5 * (1.0 + 0.4 * fine + 0.25 * coarse), 0.42)  # fat and muscle around the liver
-    paint(-below, 1.3 * np.clip(1.0 + 0.7 * fine + 0.5 * coarse, 0.05, None), 0.50)  # bowel and fat below it
+    paint(-outside, 1.5 * (1.0 + 0.4 * fine + 0.25 * coarse), 0.42, Region.FAT)  # fat and muscle around the liver
+    bowel = 1.3 * np.clip(1.0 + 0.7 * fine + 0.5 * coarse, 0.05, None)  # and fat
+    paint(-below, bowel, 0.50, Region.BOWEL)
     place = np.array([-26.0, 62.0, lower_edge + 16.0]) + rng.uniform(-5.0, 5.0, size=3)
     gallbladder = _ellipsoid(grid, place, np.array([12.0, 13.0, 28.0])) + 1.5 * coarse
     paint(gallbladder - 1.8, 3.0, 0.32)
-    paint(gallbladder, 0.02, 0.04)
+    paint(gallbladder, 0.02, 0.04, Region.BILE)
     place = np.array([-54.0, 96.0, lower_edge + 14.0]) + rng.uniform(-5.0, 5.0, size=3)
     kidney = _ellipsoid(grid, place, np.array([25.0, 23.0, 46.0])) + 1.5 * coarse
     sinus = _ellipsoid(grid, place, np.array([9.0, 8.0, 30.0])) + 1.5 * coarse + 1.5 * fine
     paint(kidney - 1.0, 3.0, 0.32)
-    paint(kidney, 0.55 * (1.0 + 0.15 * fine), 0.30)
-    paint(sinus, 2.2 * np.clip(1.0 + 0.4 * fine, 0.1, None), 0.40)
+    paint(kidney, 0.55 * (1.0 + 0.15 * fine), 0.30, Region.KIDNEY)
+    paint(sinus, 2.2 * np.clip(1.0 + 0.4 * fine, 0.1, None), 0.40, Region.SINUS)
     vena_cava = np.hypot(grid[0] - 12.0, (grid[1] - 104.0) / 0.8) - 9.0 + 0.0 * grid[2]
     paint(vena_cava - 1.0, 1.8, 0.30)
-    paint(vena_cava, 0.035, 0.10)
+    paint(vena_cava, 0.035, 0.10, Region.VESSEL)
 
     dome = np.where(grid[2] > lower_edge + 25.0, np.abs(outside - 1.0) - 0.9, 1e3).astype(np.float32)
     lung = np.where(grid[2] > lower_edge + 25.0, 2.5 - outside, 1e3).astype(np.float32)
-    paint(lung, 0.9 * (1.0 + 0.3 * fine), 1.1)
+    paint(lung, 0.9 * (1.0 + 0.3 * fine), 1.1, Region.LUNG)
     paint(dome, 9.0 * np.exp(0.5 * coarse + 0.4 * fine), 0.9)
     if calcification:
-        paint(_ellipsoid(grid, _beside(portal), np.array([3.2, 2.6, 3.2])), 14.0, 9.0)
+        paint(_ellipsoid(grid, _beside(portal), np.array([3.2, 2.6, 3.2])), 14.0, 9.0, Region.STONE)
 
     bifurcations = np.array([point for point in hepatic.bifurcations + portal.bifurcations if inside(point)])
     return Liver(
@@ -123,6 +148,7 @@ def make_liver(seed: int, tumour_contrast_db: float = -4.0, calcification: bool 
         tumour_centre=tumour_centre,
         tumour_semi_axes=tumour_axes,
         bifurcations=bifurcations.reshape(-1, 3),
+        regions=regions,
     )
 
 

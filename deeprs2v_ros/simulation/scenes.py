@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from deeprs2v_ros.geometry import Array, split_pixel_transform
 from deeprs2v_ros.imaging.sequence import Sequence
 from deeprs2v_ros.simulation.breathing import Breathing
+from deeprs2v_ros.simulation.mri import place_of_mri
 from deeprs2v_ros.simulation.scanner import UltrasoundSimulator
 
 MINUTE = 60.0  # s
@@ -25,7 +26,8 @@ class Scene(Protocol):
     """What the cart needs of a scene. Images are counted; ``rate`` of them are shown in a second.
 
     ``mask`` is their valid area (rows, columns), ``image_from_pixel`` (4, 4) their pixel size, ``face`` the
-    pixel (u, v) in the middle of the probe's face, ``target`` (3,) a point of the organ at rest.
+    pixel (u, v) in the middle of the probe's face, ``target`` (3,) a point of the organ at rest, ``volume_from_mri``
+    (4, 4) where the frame of the patient's MRI is, if there is one.
     """
 
     rate: float
@@ -34,6 +36,7 @@ class Scene(Protocol):
     image_from_pixel: Array
     face: tuple[float, float]
     target: Array
+    volume_from_mri: Array
 
     def reach(self) -> Array:
         """Poses volume_from_image (N, 4, 4) among which the probe will stay, up to the organ's motion."""
@@ -79,6 +82,11 @@ class SimulatedScene:
         """The tumour's centre."""
         return self.simulator.liver.tumour_centre
 
+    @property
+    def volume_from_mri(self) -> Array:
+        """Where the frame of the subject's MRI is."""
+        return place_of_mri(self.simulator.liver.seed)
+
     def reach(self) -> Array:
         """See `Scene`."""
         return np.stack([self.handheld(t) for t in np.linspace(0.0, MINUTE, 60)])
@@ -106,6 +114,11 @@ class RecordedScene:
     target: Array
     rate: float
     dwell: int = 5
+
+    @property
+    def volume_from_mri(self) -> Array:
+        """There is no MRI."""
+        return np.eye(4)
 
     @property
     def image_from_pixel(self) -> Array:

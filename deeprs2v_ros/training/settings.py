@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.files import is_file
 from deeprs2v_ros.network.architectures import ARCHITECTURES
 from deeprs2v_ros.network.observation import Grid
 from deeprs2v_ros.reading import read_yaml
@@ -86,7 +87,7 @@ def read_settings(path: str | Path) -> TrainingSettings:
     type, values that must be positive and are not, and a subject that is both trained and validated on.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path}: no such file")
     values = read_yaml(path)
     settings = _read(TrainingSettings, {} if values is None else values, str(path))

@@ -20,13 +20,14 @@ from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.composed.cart import NODES as CART
+from deeprs2v_ros.nodes.composed.cart import BESIDE, NODES
 from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.replay.topics import Topics, choose_topics
 from deeprs2v_ros.resources import resource
 
 pytest.importorskip("launch_ros", reason="needs launch and launch_ros, which come with a ROS installation")
 
+ALL = {*NODES, *BESIDE}
 COMMON = {
     "parameters",
     "volume",
@@ -109,10 +110,10 @@ def test_replay_starts_what_the_recording_needs(processes, tmp_path, bag, unwant
     given = {"bag": str(tmp_path)} if bag else {}
     players = {"bag play"} if bag else set()
     together = processes("replay", **given)
-    assert together.keys() == {"cart"} | players
+    assert together.keys() == {"cart", *BESIDE} | players
     assert own(together["cart"])[1:] == ["arm_encoders", unwanted]
     apart = processes("replay", composed="false", **given)
-    assert apart.keys() == CART.keys() - {"arm_encoders", unwanted} | players
+    assert apart.keys() == ALL - {"arm_encoders", unwanted} | players
 
 
 @pytest.mark.parametrize("encoders", ["true", "false"])
@@ -120,12 +121,12 @@ def test_cart_starts_one_program_or_one_for_each_node(processes, encoders):
     unwanted = [] if encoders == "true" else ["arm_encoders"]
     together = processes("cart", encoders=encoders)
     assert own(together["cart"]) == (["--without", *unwanted] if unwanted else [])
-    assert processes("cart", encoders=encoders, composed="false").keys() == CART.keys() - set(unwanted)
+    assert processes("cart", encoders=encoders, composed="false").keys() == ALL - set(unwanted)
 
 
 def test_simulator_starts_one_program_or_one_for_each_node(processes):
     assert own(processes("simulator")["cart"]) == []
-    assert processes("simulator", composed="false").keys() == CART.keys()
+    assert processes("simulator", composed="false").keys() == ALL
 
 
 def test_what_is_not_given_is_left_to_the_file(processes):
@@ -138,7 +139,7 @@ def test_what_is_not_given_is_left_to_the_file(processes):
 def test_health_expects_those_that_are_started(processes, composed):
     running = processes("cart", encoders="false", composed=composed, namespace="cart1")
     given = files(running["cart" if composed == "true" else "health"])[-1]["/cart1/health"]["ros__parameters"]
-    assert sorted(given["nodes"]) == sorted(CART.keys() - {"arm_encoders", "health"})
+    assert sorted(given["nodes"]) == sorted(ALL - {"arm_encoders", "health"})
 
 
 @pytest.mark.parametrize("namespace", ["", "cart1", "/ward/cart1"])
@@ -176,7 +177,7 @@ def test_a_bag_is_played_as_asked_and_only_its_inputs(processes, tmp_path):
 
 def test_with_a_bag_all_go_by_its_clock(processes, tmp_path):
     running = processes("replay", bag=tmp_path, record="true", rviz="true", composed="false")
-    for program in CART.keys() - {"arm_encoders", "ultrasound_source"}:
+    for program in ALL - {"arm_encoders", "ultrasound_source"}:
         assert files(running[program])[-1][f"/{program}"]["ros__parameters"]["use_sim_time"] is True
     assert files(running["rviz2"])[-1]["/**"]["ros__parameters"] == {"use_sim_time": True}
     assert "--use-sim-time" in running["bag record"]
@@ -211,8 +212,8 @@ def test_a_tracked_sequence_beside_the_arm_is_refused(processes, tmp_path, compo
 
 def test_rviz_looks_into_the_namespace(processes):
     words = processes("cart", rviz="true", namespace="cart1")["rviz2"]
-    assert "/us/image:=/cart1/us/image" in words
-    assert "/registration/blend:=/cart1/registration/blend" in words
+    assert "/view/plane:=/cart1/view/plane" in words
+    assert "/view/panel:=/cart1/view/panel" in words
     assert not any(word.startswith("/tf") for word in words)
     assert "-r" not in processes("cart", rviz="true")["rviz2"]
 
@@ -404,7 +405,7 @@ def test_all_ends_with_a_bag_that_is_played_once(launch, inputs, bag, fake_ros2)
 
 def test_the_volume_is_where_the_bag_says(launch, inputs, bag, fake_ros2):
     running = launch("replay", bag=bag, namespace="cart1", path=fake_ros2(0, plays=True), **inputs)
-    (said,) = running.until(rf"us_volume is where {bag} says \(m, quaternion\): (\S+ \S+ \S+) ")
+    (said,) = running.until(rf"base_from_volume is what {bag} says \(m, quaternion\): (\S+ \S+ \S+) ")
     assert [float(each) for each in said.split()] == pytest.approx(BASE_FROM_VOLUME[:3, 3] / 1e3, rel=1e-3)
     assert running.interrupt() == 0
 

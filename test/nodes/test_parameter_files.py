@@ -16,6 +16,7 @@ from deeprs2v_ros.imaging.sequence import Sequence, write_sequence
 from deeprs2v_ros.imaging.volume import write_volume
 from deeprs2v_ros.nodes.arm_encoders import ArmEncoders
 from deeprs2v_ros.nodes.arm_kinematics import ArmKinematics
+from deeprs2v_ros.nodes.guidance_view import GuidanceView
 from deeprs2v_ros.nodes.health import Health
 from deeprs2v_ros.nodes.registration import RegistrationNode
 from deeprs2v_ros.nodes.target_monitor import TargetMonitor
@@ -34,6 +35,7 @@ CLASSES = {
     "volume_server": VolumeServer,
     "registration": RegistrationNode,
     "target_monitor": TargetMonitor,
+    "guidance_view": GuidanceView,
     "health": Health,
 }
 
@@ -54,6 +56,7 @@ WAYS = {
     ],
     "registration": [{"method": "lncc"}],
     "target_monitor": [{}],
+    "guidance_view": [{"scene.kind": "recorded"}, {}],
     "health": [{}],
 }
 """Parameters by which each node declares, between them, all that it ever does; most are refused for a missing file."""
@@ -156,7 +159,7 @@ def test_the_table_of_names_is_that_of_the_nodes(declared, node):
     assert set().union(*(declared(node, way) for way in WAYS[node])) == NAMES[node]
 
 
-COUNTS = {"image.face": 2, "arm_mount": 6, "scene.target": 3}
+COUNTS = {"image.face": 2, "mri.window": 2, "arm_mount": 6, "scene.target": 3}
 """Of the numbers that may be left out."""
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from bench import ORGAN, POSE, PREPARING, black, expected_correction, overrides
-from cv_bridge import CvBridge
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from phantoms import CENTRE, SHAPE
 from sensor_msgs.msg import Image
@@ -253,30 +252,6 @@ def test_clock_jumps_back_and_it_starts_over(bench):
     status = bench.show(earlier + SECOND)
     # The clock itself has not jumped here, so what was registered is an hour old.
     assert (status.state, status.reason) == (Status.INITIALISING, "LATE") and status.iterations > 0
-
-
-def test_pictures_show_as_right_only_what_is_accepted(bench):
-    pictures = {"slice": {}, "blend": {}}
-    for name, found in pictures.items():
-
-        def on_picture(message, found=found):
-            found[nanoseconds(message.header.stamp)] = message
-
-        bench.hand.create_subscription(Image, f"registration/{name}", on_picture, qos.LIVE)
-    bench.until(lambda: bench.node.count_subscribers("registration/blend") == 1)
-    bench.until_tracking()
-    bench.show()
-    bench.show(picture=black())
-    *_, right, wrong = [nanoseconds(s.header.stamp) for s in bench.statuses]
-    bench.until(lambda: all({right, wrong} <= found.keys() for found in pictures.values()))
-    bridge = CvBridge()
-    slices = {stamp: bridge.imgmsg_to_cv2(pictures["slice"][stamp], "mono8") for stamp in (right, wrong)}
-    blends = {stamp: bridge.imgmsg_to_cv2(pictures["blend"][stamp], "rgb8") for stamp in (right, wrong)}
-    assert slices[right].shape == SHAPE and (slices[right] > 0).mean() > 0.3
-    assert not slices[wrong].any()
-    assert (blends[right][..., 1] == slices[right]).mean() > 0.99
-    border = blends[wrong][0]
-    assert (border[:, 0] > 2 * border[:, 1]).all()  # red
 
 
 def test_parameters_that_cannot_be_met_are_refused(ros):

@@ -3,9 +3,11 @@
 from xml.etree import ElementTree
 
 import pytest
+import rclpy
+from sensor_msgs.msg import Image
 from test_parameter_files import CLASSES
 
-from deeprs2v_ros.nodes.composed.cart import NODES
+from deeprs2v_ros.nodes.composed.cart import BESIDE, NODES
 from deeprs2v_ros.resources import resource
 
 POLICY = resource("config/sros2/policy.xml")
@@ -40,10 +42,10 @@ def test_it_is_a_policy_with_a_profile_for_every_node():
     }
     assert {each.get(kind) for each in root.iter() for kind in KINDS} == {"ALLOW", None}
     assert {profile.get("ns") for profile in root.iter("profile")} == {"/"}
-    assert profiles().keys() == NODES.keys() | {"transforms"}
+    assert profiles().keys() == NODES.keys() | BESIDE.keys() | {"transforms"}
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", [*NODES, *BESIDE])
 def test_a_node_may_do_what_it_does_and_nothing_else(ros, keep, spin_until, tmp_path, name):
     arguments = ["--ros-args", "--params-file", str(resource("config/simulator.yaml"))]
     for change in ("sweep_frames:=6", "spacing:=4.0", f"output:={tmp_path / 'volume.mha'}"):
@@ -54,6 +56,9 @@ def test_a_node_may_do_what_it_does_and_nothing_else(ros, keep, spin_until, tmp_
     def does(kind):
         return {each for each, _ in getattr(node, KINDS[kind])(name, node.get_namespace())}
 
+    if name == "guidance_view":  # which receives images only while somebody looks
+        keep(rclpy.create_node("onlooker", context=ros)).create_subscription(Image, "view/panel", print, 1)
+        spin_until(lambda: "/us/image" in does("subscribe"), node)
     spin_until(lambda: "/rosout" in does("publish"), node)
     for kind in KINDS:
         assert does(kind) == allowed(profile, kind) - AS_TOLD.get(kind, set()), kind

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import rclpy
+import SimpleITK as sitk
 from bench import VOLUME_IMAGE, overrides
 from cv_bridge import CvBridge
 from geometry_msgs.msg import Point, Quaternion, Transform, Vector3
@@ -82,6 +83,24 @@ def test_the_volume_is_where_it_was_in_a_bag(ros, keep, spin_until, path, tmp_pa
     spin_until(lambda: client.buffer.can_transform("base_link", "us_volume", Time()), server, client.node)
     assert client.place("base_link", "us_volume") == pytest.approx(BASE_FROM_VOLUME, abs=1e-6)
     assert server.get_parameter("base_from_volume.xyz").value == pytest.approx(BASE_FROM_VOLUME[:3, 3] / 1e3)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_mri_lies_where_a_file_of_itk_says(ros, keep, spin_until, path, tmp_path, inverted):
+    transform = sitk.Euler3DTransform((10.0, -20.0, 30.0), 0.1, -0.2, 0.3, (4.0, 5.0, -6.0))
+    sitk.WriteTransform(transform, str(tmp_path / "found.tfm"))
+    given = {
+        "volume": str(path),
+        "volume_from_mri.file": str(tmp_path / "found.tfm"),
+        "volume_from_mri.inverted": inverted,
+    }
+    server, client = keep(VolumeServer(context=ros, parameter_overrides=overrides(given))), Client(ros, keep)
+    spin_until(lambda: client.buffer.can_transform("us_volume_corrected", "mri", Time()), server, client.node)
+    place = client.place("us_volume_corrected", "mri")
+    point = np.array([12.0, -7.0, 33.0])
+    mapped = np.array(transform.TransformPoint(point.tolist()))
+    there, here = (mapped, point) if inverted else (point, mapped)
+    assert apply(place, there) == pytest.approx(here, abs=1e-6)
 
 
 def test_who_comes_later_gets_file_overview_and_markers(served, path):

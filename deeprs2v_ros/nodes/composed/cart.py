@@ -31,6 +31,8 @@ NODES = {
     "volume_server": "VolumeServer",
 }
 """Their classes, in the order in which they start: listeners first, and last the one that may take long."""
+BESIDE = {"guidance_view": "GuidanceView"}
+"""What runs beside them in a process of its own: it takes long, and nothing else may wait for it."""
 SLOW = ("volume_server",)
 """Its parameters may change while it runs: then it reads a volume, and nothing else may wait for that."""
 

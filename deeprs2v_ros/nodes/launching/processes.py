@@ -8,7 +8,7 @@ from collections.abc import Collection
 from launch import LaunchContext
 from launch_ros.actions import Node
 
-from deeprs2v_ros.nodes.composed.cart import NODES
+from deeprs2v_ros.nodes.composed.cart import BESIDE, NODES
 from deeprs2v_ros.nodes.launching.arguments import by_clock_topic, text, whether
 from deeprs2v_ros.nodes.launching.namespaces import absolute, namespace
 from deeprs2v_ros.nodes.launching.needed import Needed
@@ -31,7 +31,8 @@ def nodes(context: LaunchContext, names: Collection[str], on_bag_clock: bool = F
         programs = {"cart": ["--without", *without] if without else []}
     else:
         programs = {name: [] for name in NODES if name in names}
-    files = parameter_files(context, names, on_bag_clock)
+    programs |= {name: [] for name in BESIDE}
+    files = parameter_files(context, [*names, *BESIDE], on_bag_clock)
     return [
         Needed(
             package=PACKAGE,

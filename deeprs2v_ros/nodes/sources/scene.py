@@ -66,12 +66,9 @@ class SceneSettings:
     target: tuple[float, float, float] | None
 
 
-def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
-    """The cart in the scene of the parameters ``scene.*``; None without a scene.
-
-    Raises InputError for settings that make no scene, or one whose images are not those of ``images``.
-    """
-    settings = SceneSettings(
+def declare_scene(node: Node) -> SceneSettings:
+    """The parameters ``scene.*``. Raises InputError for those that no scene can have."""
+    return SceneSettings(
         kind=declare_choice(
             node,
             "scene.kind",
@@ -96,6 +93,14 @@ def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
             node, "scene.target", NUMBERS, 3, "Recorded scene: target in the volume, in mm; left out: middle of a frame"
         ),
     )
+
+
+def declare_cart(node: Node, images: ImageGeometry) -> Cart | None:
+    """The cart in the scene of the parameters ``scene.*``; None without a scene.
+
+    Raises InputError for settings that make no scene, or one whose images are not those of ``images``.
+    """
+    settings = declare_scene(node)
     if settings.kind == NONE:
         return None
     return _cart(settings, images, declare_arm_settings(node))

@@ -1,1 +1,1 @@
-"""What goes over topics and TF: messages, their quality of service, pictures."""
+"""What goes over topics and TF: messages and their quality of service."""

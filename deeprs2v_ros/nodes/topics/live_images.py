@@ -28,6 +28,12 @@ class LiveImages:
         )
         self._switching: Timer | None = None
 
+    def end(self) -> None:
+        """Receive no more."""
+        if self._switching is not None:
+            self._node.destroy_timer(self._switching)
+        self._node.destroy_subscription(self._subscription)
+
     def _on_incompatible(self, _: QoSRequestedIncompatibleQoSInfo) -> None:
         if self._switching is None:  # a subscription cannot be destroyed by its own event
             self._switching = self._node.create_timer(0.0, self._switch, clock=Clock(clock_type=ClockType.STEADY_TIME))

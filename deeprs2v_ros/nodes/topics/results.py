@@ -1,20 +1,17 @@
-"""The outputs of the registration node: TF, the status, and pictures, in that order."""
+"""The outputs of the registration node: TF, and then the status."""
 
 from __future__ import annotations
 
 from rclpy.node import Node
-from tf2_ros import Buffer
 
 from deeprs2v_ros.arm.chain import LinkTransform
 from deeprs2v_ros.frames import CORRECTED, PREDICTED, VOLUME
 from deeprs2v_ros.geometry import Array, inverse
-from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.msg import RegistrationStatus
 from deeprs2v_ros.nodes.running.diagnostics import Inflow
 from deeprs2v_ros.nodes.running.parameters import digest
 from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import stamp_message, transform_messages
-from deeprs2v_ros.nodes.topics.pictures import Pictures
 from deeprs2v_ros.nodes.topics.status import status_message
 from deeprs2v_ros.nodes.topics.transforms import Broadcaster
 from deeprs2v_ros.registration.arrivals import Arrival
@@ -25,12 +22,12 @@ from deeprs2v_ros.registration.supervisor import State, Verdict
 class Results:
     """Says of one image after the other what became of it. Made after all parameters of the ``node`` are declared.
 
-    ``said`` is the state that was last said, and why; ``inflow`` counts images.
+    ``centre`` (3,) mm is the image centre in the image frame. ``said`` is the state that was last said, and why;
+    ``inflow`` counts images.
     """
 
-    def __init__(self, node: Node, images: ImageGeometry, buffer: Buffer) -> None:
-        self._clock, self._logger, self._centre = node.get_clock(), node.get_logger(), images.centre
-        self._pictures = Pictures(node, images.pixel_size, buffer)
+    def __init__(self, node: Node, centre: Array) -> None:
+        self._clock, self._logger, self._centre = node.get_clock(), node.get_logger(), centre
         self._broadcaster = Broadcaster(node)
         self._status = node.create_publisher(RegistrationStatus, "registration/status", qos.STATUS)
         self._configuration = f"parameters {digest(node)}"
@@ -58,10 +55,6 @@ class Results:
         verdict = Verdict(state, False, state.name, None, None)
         time = now if stamp is None else stamp
         self.announce(Outcome(Arrival(time, time, now, 0, of_image=stamp is not None), verdict, now, None))
-
-    def show(self, outcome: Outcome) -> None:
-        """Make pictures of it, for those who look."""
-        self._pictures.publish(outcome)
 
     def predict(self, moment: Moment, time: int) -> None:
         """Broadcast where the organ is at ``time`` (ns), if that is known."""

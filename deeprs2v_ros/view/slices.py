@@ -1,4 +1,4 @@
-"""Pictures for the physician: the frame, the slice of the volume that belongs to it, both in one, and the tumour."""
+"""Slices of the ultrasound volume that belong to a frame, and both in one picture."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeprs2v_ros.geometry import Array, apply, inverse
+from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
 from deeprs2v_ros.imaging.volume import Volume
-
-OUTLINE = (255, 210, 0)
-WARNING = (230, 30, 30)
 
 Picture = NDArray[np.uint8]
 
@@ -41,34 +38,6 @@ class Slicer:
 def blend(frame: Picture, volume_slice: Picture) -> Picture:
     """Frame in magenta and slice in green (rows, columns, 3): where they agree, the picture is grey."""
     return np.dstack([frame, volume_slice, frame])
-
-
-def draw_outline(picture: Picture, centre: Array, radius: float, pixel_size: tuple[float, float]) -> None:
-    """Draw where the plane of the picture cuts a sphere about ``centre`` (3,), in the image frame; mm."""
-    squared = radius**2 - centre[2] ** 2
-    if squared <= 0.0:
-        return
-    shift = 4  # bits of a pixel's fraction
-    place = [round(centre[axis] / pixel_size[axis] * 2**shift) for axis in (0, 1)]
-    axes = [round(np.sqrt(squared) / size * 2**shift) for size in pixel_size]
-    if max(map(abs, place)) < 2**20:
-        cv2.ellipse(picture, place, axes, 0.0, 0.0, 360.0, OUTLINE, 2, cv2.LINE_AA, shift)
-
-
-def point_in_image(point: Array, volume_from_image: Array) -> Array:
-    """A point (3,) of the volume in the image frame of a registered pose (4, 4); mm."""
-    return apply(inverse(volume_from_image), point)
-
-
-def refused(frame: Picture, reason: str) -> Picture:
-    """The frame alone in grey (rows, columns, 3), with a red border and the ``reason``: not to be trusted."""
-    picture = np.dstack([frame] * 3)
-    rows, columns = frame.shape
-    width = max(2, rows // 100)
-    cv2.rectangle(picture, (0, 0), (columns - 1, rows - 1), WARNING, width)
-    size = rows / 600.0
-    cv2.putText(picture, reason, (3 * width, rows - 3 * width), cv2.FONT_HERSHEY_SIMPLEX, size, WARNING, 1, cv2.LINE_AA)
-    return picture
 
 
 def three_slices(volume: Volume) -> Picture:
