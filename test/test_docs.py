@@ -14,6 +14,7 @@ from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.gate import Reason
 from deeprs2v_ros.registration.guidance import CONTRADICTED
 from deeprs2v_ros.registration.supervisor import CONFIRMING, LATE, State
+from deeprs2v_ros.view.words import because
 
 SOURCE = Path(__file__).resolve().parents[1]
 DOCS = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
@@ -187,6 +188,15 @@ def test_every_state_and_every_reason_is_explained(page):
     names |= {state.name for state in State} | {CONFIRMING, CONTRADICTED, LATE}
     text = (SOURCE / "docs" / page).read_text()
     assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def test_the_operator_finds_what_the_bar_says_beside_the_name_of_the_reason():
+    text = (SOURCE / "docs/operator.md").read_text()
+    rows = [line for line in text[text.index("## Why") :].splitlines() if line.startswith("|")]
+    silent = {"", "SUPERSEDED", "INACTIVE"}  # no reason, one that needs nothing done, and one that is a state
+    for name in {each.value for kind in (Refusal, Reason) for each in kind} - silent | {CONFIRMING, CONTRADICTED, LATE}:
+        (row,) = (row for row in rows if f"`{name}`" in row)
+        assert because(State.LOST, name) in row, name
 
 
 def test_every_field_of_the_status_is_on_the_page_of_the_nodes():
