@@ -66,12 +66,12 @@ _REASONS = {
 
 
 def headline(state: State) -> str:
-    """What ``state`` means to who looks at a picture."""
+    """What ``state`` means to those who look at a picture."""
     return _STATES[state]
 
 
 def because(state: State, reason: str) -> str:
-    """Why, in words; an empty string where there is nothing to be said."""
+    """Why, in words; an empty string where there is nothing to say."""
     if state is State.FAULT:
         return reason
     return "" if reason == state.name else _REASONS.get(reason, reason)

@@ -46,12 +46,12 @@ def declare_patient(node: Node, images: ImageGeometry) -> Patient:
     """
     scene = declare_scene(node)
     given = partial(declare, node)
-    path = given("mri.file", "", "MRI or CT (.mha, .nrrd, .nii ...), in the frame mri; empty: none")
+    path = given("mri.file", "", "MRI or CT to show (.mha, .nrrd, .nii ...), in the frame mri; empty: none")
     window = declare_numbers(
-        node, "mri.window", NUMBERS, 2, "Its values that are black and white; left out: 1 and 99 %"
+        node, "mri.window", NUMBERS, 2, "Its values that are black and white; left out: percentiles 1 and 99"
     )
-    files = given("anatomy.files", "", "Surfaces (.stl, .vtk) and label maps (.seg.nrrd, .nii), with : between them")
-    frame = declare_choice(node, "anatomy.frame", (VOLUME, MRI), "Frame of their coordinates")
+    files = given("anatomy.files", "", "Surfaces (.stl, .vtk) and label maps (.seg.nrrd, .nii), separated by :")
+    frame = declare_choice(node, "anatomy.frame", (VOLUME, MRI), "Frame of the coordinates in anatomy.files")
     mask = given("mask", "", "Valid area of the images, an image file of their size; empty: found from them")
     surfaces: dict[str, Surface] = {}
     mri = read_volume(path) if path else None
