@@ -57,11 +57,11 @@ def table(rows: Sequence[Sequence[str]], columns: Sequence[str] = (), numbers: b
     return f'<div class="wide"><table{kind}>{head}<tbody>{body}</tbody></table></div>'
 
 
-def picture(png: bytes, description: str, full: bool = False) -> str:
-    """A picture, held by the page itself; ``full`` stretches it to the page's width."""
-    data = base64.b64encode(png).decode("ascii")
-    kind = ' class="full"' if full else ""
-    return f'<img{kind} alt="{escape(description)}" src="data:image/png;base64,{data}">'
+def picture(content: bytes, description: str, full: bool = False, kind: str = "png") -> str:
+    """A picture of a ``kind`` (png, webp), held by the page itself; ``full`` stretches it to the page's width."""
+    data = base64.b64encode(content).decode("ascii")
+    width = ' class="full"' if full else ""
+    return f'<img{width} alt="{escape(description)}" src="data:image/{kind};base64,{data}">'
 
 
 def png(figure: Figure, dpi: int) -> bytes:

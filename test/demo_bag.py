@@ -91,9 +91,6 @@ def write_bag(bag: Path, run: Run) -> None:
                 ahead = published - stamp
                 carried = run.displacement[index] + (moved - run.displacement[max(index - 1, 0)]) * ahead / PERIOD
                 put("monitor/target_predicted", points, published, _point(published, TARGET + carried + error))
-                put("registration/slice", "sensor_msgs/msg/Image", published, _image(stamp, frame))
-                blend = np.stack([frame, frame // 2, frame], axis=-1)
-                put("registration/blend", "sensor_msgs/msg/Image", published, _image(stamp, blend))
             for _ in range((index not in run.without_status) + (index in run.with_two)):
                 tracked = rigid(translation=moved) @ VOLUME_FROM_IMAGE
                 status = _status(stamp, state, tracked, inverse(correction), latency)

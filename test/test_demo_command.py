@@ -128,6 +128,7 @@ def assert_complete(folder, printed):
     assert f"RMS {summary['target']['rms']:.2f} mm" in printed
     assert (folder / "guidance.png").is_file()
     assert (folder / "target.png").is_file()
+    assert (folder / "guidance.webp").is_file()
     assert "data:image/png" in (folder / "index.html").read_text()
     with AnyReader([folder / "bag"]) as reader:
         topics = {connection.topic for connection in reader.connections}

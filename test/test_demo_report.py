@@ -1,16 +1,21 @@
 """The report of a run whose errors are known."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 from demo_bag import BASE_FROM_VOLUME, LOST, PERIOD, PIXEL, RADIUS, START, TARGET, TRACKING, Run, write_bag
+from PIL import Image
 
 from deeprs2v_ros.demo.accuracy import account, summarise
+from deeprs2v_ros.demo.film import WIDTH, film
 from deeprs2v_ros.demo.guidance import choose_moments, outline
+from deeprs2v_ros.demo.latency import stages
 from deeprs2v_ros.demo.plot import main_direction
-from deeprs2v_ros.demo.recording import read_pictures, read_recording
+from deeprs2v_ros.demo.recording import read_recording
 from deeprs2v_ros.demo.report import summary_rows, write_report
+from deeprs2v_ros.demo.scenes import scenery, sights
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, rigid
 
@@ -136,14 +141,40 @@ def test_the_pictures_show_the_extremes_of_breathing(recorded):
     assert expired.stamp in (START, START + 40 * PERIOD)
 
 
-def test_pictures_are_those_of_the_stamp(recorded, tmp_path):
-    recorded(Run(errors(0.1)))
-    pictures = read_pictures(tmp_path / "bag", START + 20 * PERIOD)
-    assert {name: picture.shape for name, picture in pictures.items()} == {
-        "us/image": (48, 64), "registration/slice": (48, 64), "registration/blend": (48, 64, 3),
-    }  # fmt: skip
-    assert (pictures["us/image"] == 20).all()
-    assert (pictures["registration/blend"] == [20, 10, 20]).all()
+def test_every_image_is_seen_with_what_was_said_of_it(recorded, tmp_path):
+    recording = recorded(Run(errors(0.1)))
+    seen = list(sights(tmp_path / "bag", (0.5, 0.5)))
+    assert [stamp for stamp, _ in seen] == [status.stamp for status in recording.statuses]
+    for (_, sight), status in zip(seen, recording.statuses, strict=True):
+        assert (sight.frame == (status.stamp - START) // PERIOD % 250).all()
+        assert sight.believed is status.accepted
+        if status.accepted:
+            np.testing.assert_allclose(sight.plane, status.registered, atol=1e-9)
+
+
+def test_the_film_lasts_as_long_as_it_was(recorded, tmp_path):
+    recording = recorded(Run(errors(0.1)))
+    patient = scenery(recording, tmp_path / "bag", (0.5, 0.5))
+    shown = Image.open(io.BytesIO(film(sights(tmp_path / "bag", (0.5, 0.5)), patient, (0.5, 0.5), START)))
+    durations = []
+    for number in range(shown.n_frames):
+        shown.seek(number)
+        shown.load()
+        durations.append(shown.info["duration"])
+    last = max(status.stamp for status in recording.statuses)
+    assert shown.size[0] == WIDTH
+    assert sum(durations) - 1000 == pytest.approx(min(last - START, 10.0e9) / 1e6, abs=2e3 * PERIOD / 1e9)
+    assert film([], patient, (0.5, 0.5), START) is None
+
+
+def test_stages_are_told_by_their_medians():
+    nan = float("nan")
+    times = [(1.0, 3.0, nan, 10.0, 12.0), (2.0, 4.0, nan, 14.0, 15.0), (3.0, 9.0, nan, 20.0, 26.0)]
+    found = {name: (median, most, own) for name, median, most, own in stages(times)}
+    assert list(found) == ["received", "transform", "correction", "published"]
+    assert found["transform"] == (4.0, pytest.approx(8.5), 2.0)
+    assert found["correction"][2] == 10.0  # since the transform, as no network was asked
+    assert found["published"] == (15.0, pytest.approx(24.9), 2.0)
 
 
 def test_main_direction():

@@ -286,7 +286,9 @@ def test_what_cannot_be_prepared_is_no_success(folder, play, tmp_path, capsys):
 
 def test_report(folder, play, tmp_path, capsys):
     play(folder / "bag", "--report", tmp_path / "report")
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"course.png", "index.html", "summary.json"}
+    made = {path.name for path in (tmp_path / "report").iterdir()}
+    assert made == {"course.png", "guidance.webp", "index.html", "summary.json"}
+    assert "data:image/webp" in (tmp_path / "report" / "index.html").read_text()
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert (summary["images"], summary["accepted"]) == (12, 10)
     assert "10 of 12 images accepted (83.3 %); 10 TRACKING, 2 INITIALISING; 2 CONFIRMING" in capsys.readouterr().out

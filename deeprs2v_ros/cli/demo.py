@@ -31,6 +31,7 @@ from deeprs2v_ros.imaging.volume import read_volume
 OUTPUTS = (
     "bag",
     "guidance.png",
+    "guidance.webp",
     "index.html",
     "mask.png",
     "parameters.yaml",
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
         _isolate()
         _run_nodes(file, folder / "bag", arguments.duration)
         print("making the report", file=sys.stderr)
-        summary = write_report(folder / "bag", folder, pixel_size(parameters), source)
+        subject = arguments.seed if arguments.sequence is None else None
+        summary = write_report(folder / "bag", folder, pixel_size(parameters), source, subject)
         file.write_text(text.replace(str(folder), str(output)), encoding="utf-8")
     width = max(len(what) for what, _ in summary_rows(summary))
     for what, value in summary_rows(summary):

@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.report is not None:
         from deeprs2v_ros.replay.report import write_report
 
-        write_report(arguments.report, replayed, str(arguments.bag))
+        write_report(arguments.report, replayed, arguments.bag, arguments.volume)
     print(f"{arguments.output}: {_summary(replayed)}")
     if replayed.agreement is not None:
         print(f"against the nodes: {in_words(replayed.agreement)}")

@@ -1,35 +1,41 @@
-"""What the physician sees: the live frame, the 3D-US slice without and with the correction, and their blend."""
+"""What the physician sees, breathed in and out: the live frame, and what belongs to it of the volume and the MRI."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from deeprs2v_ros.demo.accuracy import at_rest, distances, registered_target, tracking_began
-from deeprs2v_ros.demo.recording import Recording, Status, read_pictures
+from deeprs2v_ros.demo.recording import Recording, Status
+from deeprs2v_ros.demo.scenes import sights
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse
-from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
-from deeprs2v_ros.imaging.volume import Volume, read_volume
+from deeprs2v_ros.imaging.slicing import Lattice
 from deeprs2v_ros.pages import png
+from deeprs2v_ros.view.pictures import Scenery
+from deeprs2v_ros.view.scenery import Structure
+from deeprs2v_ros.view.slices import blend
 
-CORRECTED, UNCORRECTED = "#56B4E9", "#E69F00"
-"""Sky blue and orange, which every kind of colour vision tells apart."""
+CORRECTED, UNCORRECTED, VESSEL = "#56B4E9", "#E69F00", "#F0E442"
+"""Sky blue, orange and yellow, which every kind of colour vision tells apart."""
 
 _BACKGROUND, _TEXT = "#0d1117", "#e6edf3"
 _BAR = 20.0  # mm
 _PANEL, _CAPTION, _HEADING = 4.3, 0.55, 0.4  # inches: a panel's width, the heights of a row's caption and the titles
-_TITLES = (
+_LIVE, _ALONE, _REGISTERED, _MRI, _BLEND = (
     "Live 2D ultrasound",
     "3D-US slice, arm tracking alone",
     "3D-US slice, registered",
+    "MRI slice, registered",
     "Live and registered slice, blended",
 )
 
@@ -70,25 +76,29 @@ def choose_moments(recording: Recording) -> list[tuple[str, Status]]:
     return [("Breathed in", accepted[int(breathed_in)]), ("Breathed out", accepted[int(breathed_out)])]
 
 
-def guidance_picture(recording: Recording, bag: Path, pixel_size: tuple[float, float]) -> bytes:
+def guidance_picture(recording: Recording, bag: Path, pixel_size: tuple[float, float], scenery: Scenery) -> bytes:
     """PNG with one row for each of `choose_moments`. ``pixel_size`` is (x, y) in mm.
 
-    Raises InputError if nothing was registered, or the recorded volume cannot be read.
+    Raises InputError if nothing was registered, or an image of these moments is missing.
     """
-    volume = read_volume(recording.volume_file)
     moments = choose_moments(recording)
-    rows, columns = read_pictures(bag, moments[0][1].stamp)["us/image"].shape
+    wanted = {status.stamp for _, status in moments}
+    frames = {seen.stamp: seen.sight.frame for seen in sights(bag, pixel_size) if seen.stamp in wanted}
+    if wanted - frames.keys():
+        raise InputError(f"{bag}: an image that was registered is missing")
+    titles = [title for title in (_LIVE, _ALONE, _REGISTERED, _MRI, _BLEND) if title != _MRI or scenery.mri is not None]
+    rows, columns = frames[moments[0][1].stamp].shape
     panel = _PANEL * rows * pixel_size[1] / (columns * pixel_size[0])
     heights = (_HEADING, *(panel + _CAPTION for _ in moments))
-    figure = Figure(figsize=(len(_TITLES) * _PANEL, sum(heights)), facecolor=_BACKGROUND)
+    figure = Figure(figsize=(len(titles) * _PANEL, sum(heights)), facecolor=_BACKGROUND)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights)
     for part in parts:
         part.set_facecolor(_BACKGROUND)
-    for number, title in enumerate(_TITLES):
-        place = (number + 0.5) / len(_TITLES)
+    for number, title in enumerate(titles):
+        place = (number + 0.5) / len(titles)
         parts[0].text(place, 0.0, title, color=_TEXT, fontsize=14, ha="center", va="bottom")
     for part, (name, status) in zip(parts[1:], moments, strict=True):
-        _row(part, name, status, recording, read_pictures(bag, status.stamp), volume, pixel_size)
+        _row(part, name, status, recording, frames[status.stamp], scenery, pixel_size)
         part.subplots_adjust(0.004, 0.0, 0.996, panel / (panel + _CAPTION), wspace=0.02)
     return png(figure, dpi=120)
 
@@ -98,32 +108,32 @@ def _row(
     name: str,
     status: Status,
     recording: Recording,
-    pictures: dict[str, NDArray[np.uint8]],
-    volume: Volume,
+    frame: NDArray[np.uint8],
+    scenery: Scenery,
     pixel_size: tuple[float, float],
 ) -> None:
-    frame = pictures["us/image"]
     target, radius = recording.target_in_volume, recording.target_radius
-    right = outline(target, radius, status.registered)
     wrong = outline(target, radius, status.tracked)
-    slices = [
-        frame,
-        _reslice(volume, frame, status.tracked, pixel_size),
-        pictures.get("registration/slice", frame * 0),
-        pictures.get("registration/blend", np.stack([frame] * 3, axis=-1)),
-    ]
+    registered = scenery.slicer.slice(status.registered)
+    slices = {_LIVE: frame, _ALONE: scenery.slicer.slice(status.tracked), _REGISTERED: registered}
+    if scenery.mri is not None:
+        lattice = Lattice(frame.shape, pixel_size, (0.0, 0.0))
+        slices[_MRI] = scenery.mri.slice(lattice, scenery.mri_from_volume @ status.registered)
+    slices[_BLEND] = blend(frame, registered)
     rows, columns = frame.shape
     width, height = columns * pixel_size[0], rows * pixel_size[1]
     extent = (-pixel_size[0] / 2, width - pixel_size[0] / 2, height - pixel_size[1] / 2, -pixel_size[1] / 2)
-    for axes, picture in zip(part.subplots(1, len(slices)), slices, strict=True):
+    shown = dict(zip(slices, part.subplots(1, len(slices)), strict=True))
+    for title, picture in slices.items():
+        axes = shown[title]
         axes.imshow(picture, extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
         axes.set_axis_off()
         _scale_bar(axes, width, height)
-    axes = part.get_axes()
-    _draw(axes[1], wrong, radius, UNCORRECTED, "--")
-    _draw(axes[2], right, radius, CORRECTED, "-")
-    _draw(axes[3], right, radius, CORRECTED, "-")
-    _draw(axes[3], wrong, radius, UNCORRECTED, "--")
+    for title, axes in shown.items():
+        if title in (_ALONE, _BLEND):
+            _draw(axes, wrong, radius, UNCORRECTED, "--")
+        if title != _ALONE:
+            _draw_structures(axes, scenery.structures, status.registered)
     points = registered_target(recording)
     chosen = points.stamps == status.stamp
     error = distances(points, recording.truth)[chosen][0]
@@ -141,14 +151,13 @@ def _away(cut: Outline) -> str:
     return "" if cut.radius else f", and {abs(cut.offset):.0f} mm out of this plane"
 
 
-def _reslice(
-    volume: Volume, frame: NDArray[np.uint8], volume_from_image: Array, pixel_size: tuple[float, float]
-) -> NDArray[np.uint8]:
-    lattice = Lattice(frame.shape, pixel_size, (0.0, 0.0))
-    array = np.where(volume.array == 0, np.nan, volume.array).astype(np.float32)
-    sampled = SampledVolume(array, np.linalg.inv(volume.volume_from_voxel))
-    found = take_slice(sampled, lattice, volume_from_image, np.ones(frame.shape, dtype=bool))
-    return np.clip(found.values, 0, 255).astype(np.uint8)
+def _draw_structures(axes: Axes, found: Sequence[Structure], volume_from_image: Array) -> None:
+    """Where the plane cuts the tumour and the vessels."""
+    edge = [withStroke(linewidth=3.0, foreground="black", alpha=0.55)]
+    for each in found:
+        colour, width = (CORRECTED, 2.0) if each.tumour else (VESSEL, 1.0)
+        cut = each.surface.cut(volume_from_image)
+        axes.add_collection(LineCollection(cut, colors=colour, linewidths=width, path_effects=edge), autolim=False)
 
 
 def _draw(axes: Axes, cut: Outline, radius: float, colour: str, line: str) -> None:

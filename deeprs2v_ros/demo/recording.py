@@ -18,7 +18,9 @@ from deeprs2v_ros.geometry import Array, rigid
 
 Stamps = NDArray[np.int64]
 
-_PICTURES = ("/us/image", "/registration/slice", "/registration/blend")
+STAGES = ("received", "transform", "network", "correction", "published")
+"""Of an image, in their order."""
+
 _POINTS = ("/simulation/target", "/monitor/target", "/monitor/target_now", "/monitor/target_predicted")
 _NEEDED = ("/us/image", "/registration/status", "/simulation/target", "/tf_static", "/volume/file", "/volume/markers")
 _READ = {*_NEEDED, *_POINTS, "/joint_states", "/tf"}
@@ -31,7 +33,8 @@ _UNITS = np.array([_MM_PER_M] * 3 + [1.0] * 3)
 class Status:
     """What became of one image, or, unless it is ``of_image``, what changed without one.
 
-    ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns.
+    ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns,
+    and ``stages`` when each of `STAGES` was done, in ms after the stamp, NaN for what was never begun.
 
     ``predicted`` is C at ``predicted_at`` (ns) and ``uncertainty`` (6, 6) the covariance of a small motion of it about
     ``middle`` (3,), the middle of the volume; mm, rad; NaN without a prediction.
@@ -46,6 +49,7 @@ class Status:
     registered: Array
     motion: Array
     latency: float
+    stages: tuple[float, ...]
     predicted_at: int
     predicted: Array
     uncertainty: Array
@@ -130,24 +134,6 @@ def read_recording(bag: str | Path) -> Recording:
     )
 
 
-def read_pictures(bag: str | Path, stamp: int) -> dict[str, NDArray[np.uint8]]:
-    """The image with ``stamp`` and what the registration made of it, by topic: ``us/image``, ``registration/slice``
-    (rows, columns) and ``registration/blend`` (rows, columns, 3), whichever there are.
-
-    Raises InputError, naming ``bag``, if it is missing or unreadable.
-    """
-    pictures = {}
-    with opened(bag) as recorded:
-        for topic, _, message in recorded.messages(_PICTURES, stamp - _NS_PER_S, stamp + 5 * _NS_PER_S):
-            if _stamp(message.header) == stamp:
-                rows = np.asarray(message.data).reshape(message.height, message.step)
-                channels = 3 if message.encoding == "rgb8" else 1
-                picture = rows[:, : message.width * channels]
-                colours = picture.reshape(message.height, message.width, channels)
-                pictures[topic[1:]] = colours if channels == 3 else picture
-    return pictures
-
-
 def _status(message: Any) -> Status:
     # The names of the states are constants of the message, which the bag's own definition knows.
     names = {value: name for name, value in vars(type(message)).items() if name.isupper()}
@@ -160,6 +146,7 @@ def _status(message: Any) -> Status:
         message.reason,
         *(_matrix(pose.position, pose.orientation) for pose in poses),
         latency=message.latency_published * _NS_PER_S,
+        stages=tuple(1e3 * getattr(message, f"latency_{stage}") for stage in STAGES),
         predicted_at=message.predicted_at.sec * _NS_PER_S + message.predicted_at.nanosec,
         predicted=_matrix(message.predicted_motion.position, message.predicted_motion.orientation),
         uncertainty=_UNITS[:, None] * np.reshape(message.predicted_covariance, (6, 6)) * _UNITS,

@@ -6,35 +6,44 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from deeprs2v_ros.demo.accuracy import WRONG, Spread, Summary, summarise
+from deeprs2v_ros.demo import latency
+from deeprs2v_ros.demo.accuracy import WRONG, Spread, Summary, summarise, tracking_began
+from deeprs2v_ros.demo.film import film
 from deeprs2v_ros.demo.guidance import guidance_picture
 from deeprs2v_ros.demo.plot import target_plot
-from deeprs2v_ros.demo.recording import read_recording
+from deeprs2v_ros.demo.recording import Recording, read_recording
+from deeprs2v_ros.demo.scenes import scenery, sights
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.pages import heading, page, paragraph, picture, table
 
 Rows = Sequence[tuple[str, str]]
 
 
-def write_report(bag: Path, folder: Path, pixel_size: tuple[float, float], source: str) -> Summary:
-    """Write guidance.png, target.png, summary.json and index.html about the run in ``bag`` into ``folder``.
+def write_report(
+    bag: Path, folder: Path, pixel_size: tuple[float, float], source: str, subject: int | None = None
+) -> Summary:
+    """Write guidance.png, guidance.webp, target.png, summary.json and index.html about the run in ``bag``.
 
-    ``pixel_size`` is that of the images, (x, y) mm; ``source`` says in a few words what the images were. Raises
-    InputError if the bag cannot be read, or if nothing was ever tracked in it.
+    All go into ``folder``. ``pixel_size`` is that of the images, (x, y) mm; ``source`` says in a few words what the
+    images were; ``subject`` is the seed of a simulated one. Raises InputError if the bag cannot be read, or if nothing
+    was ever tracked in it.
     """
     recording = read_recording(bag)
     summary = summarise(recording)
     if not summary.target.count:
         states = ", ".join(f"{count} {state}" for state, count in summary.states.items())
         raise InputError(f"{bag}: the target was never tracked ({states})")
+    patient = scenery(recording, bag, pixel_size, subject)
+    shown = film(sights(bag, pixel_size), patient, pixel_size, tracking_began(recording))
     pictures = {
-        "guidance.png": guidance_picture(recording, bag, pixel_size),
+        "guidance.png": guidance_picture(recording, bag, pixel_size, patient),
+        "guidance.webp": shown or b"",
         "target.png": target_plot(recording, summary),
     }
     for name, content in pictures.items():
         (folder / name).write_bytes(content)
     (folder / "summary.json").write_text(json.dumps(summary.to_json(), indent=1) + "\n", encoding="utf-8")
-    (folder / "index.html").write_text(_page(summary, pictures, source), encoding="utf-8")
+    (folder / "index.html").write_text(_page(recording, summary, pictures, source), encoding="utf-8")
     return summary
 
 
@@ -75,8 +84,8 @@ def _counts(counts: dict[str, int]) -> str:
     return f"; not accepted: {', '.join(f'{number} {name}' for name, number in ordered)}" if ordered else ""
 
 
-def _page(summary: Summary, pictures: dict[str, bytes], source: str) -> str:
-    guidance, target = pictures.values()
+def _page(recording: Recording, summary: Summary, pictures: dict[str, bytes], source: str) -> str:
+    guidance, shown, target = pictures.values()
     return page(
         "Guidance of a breathing liver",
         paragraph(source),
@@ -84,17 +93,24 @@ def _page(summary: Summary, pictures: dict[str, bytes], source: str) -> str:
         f"<b>{summary.uncorrected.rms:.1f} mm</b> off (RMS). Whoever asked at any moment where it is now was told to "
         f"<b>{summary.target_predicted.rms:.1f} mm</b>; where it was on an image, to {summary.target.rms:.1f} mm.</p>",
         heading("What the physician sees"),
-        picture(guidance, "Live frame, 3D-US slices and their blend", full=True),
+        picture(guidance, "Live frame, slices of the volume and the MRI, and the blend", full=True),
         paragraph(
-            "Solid blue: the tumour where the registration puts it. Dashed orange: where it would be drawn by the "
-            "arm's tracking alone; dotted, if the plane would not meet it there at all."
+            "Solid blue: the tumour where the registration puts it; yellow: vessels. Dashed orange: where the tumour "
+            "would be drawn by the arm's tracking alone; dotted, if the plane would not meet it there at all."
         ),
+        picture(shown, "The guidance view over ten seconds", full=True, kind="webp"),
+        paragraph("The guidance view as it was shown, from the first image that was tracked on."),
         heading("Where the tumour is"),
         picture(target, "True and broadcast position of the tumour over time", full=True),
         paragraph(
             "Looked up on TF in base_link by a separate process: measured, at the time of each image; predicted and "
             "latest measured, fifty times a second at whatever moment it was, against the truth at that moment."
         ),
+        heading("Where the time of an image went"),
+        table(
+            latency.rows([each.stages for each in recording.statuses if each.accepted]), latency.COLUMNS, numbers=True
+        ),
+        paragraph("Of accepted images, from the image's stamp on."),
         heading("In numbers"),
         table(summary_rows(summary)),
         paragraph("The same in summary.json; every message in bag/, the parameters in parameters.yaml."),

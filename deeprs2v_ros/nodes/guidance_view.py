@@ -26,10 +26,10 @@ from deeprs2v_ros.nodes.sources.scene import declare_images
 from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import image_from_message, nanoseconds
 from deeprs2v_ros.nodes.topics.live_images import LiveImages
-from deeprs2v_ros.nodes.topics.sights import sight_of, silent
 from deeprs2v_ros.nodes.topics.views import Views
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.view.pictures import Sight
+from deeprs2v_ros.view.sights import sight_of, silent
 
 OUT_OF_DATE = 0.6
 """Seconds after which a status says nothing of now any more: a registration that has died says nothing either."""

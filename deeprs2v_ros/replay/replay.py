@@ -68,7 +68,8 @@ class Replayed:
 
     ``runtimes`` (ms) are those of the registrations. ``truth`` are the recorded positions (3,) mm of the target in
     base_link by stamp, and ``target_in_volume`` (3,) mm is its place in the volume; both may be missing. ``said`` is
-    what the nodes said, by frame, and ``reenacted`` whether the images were treated accordingly.
+    what the nodes said, by frame, and ``reenacted`` whether the images were treated accordingly. Images were on the
+    topic ``image_topic``; the target is taken for a ball of ``target_radius`` mm.
     """
 
     images: ImageGeometry
@@ -80,6 +81,8 @@ class Replayed:
     poses: str
     said: dict[int, Said]
     reenacted: bool
+    image_topic: str
+    target_radius: float
 
     @property
     def agreement(self) -> Agreement | None:
@@ -128,7 +131,7 @@ class _Performance:
         recipe, settings = guidance.declare_recipe(given), guidance.declare_guidance(given)
         deadline = round(1e9 * guidance.declare_transform_deadline(given))
         guidance.declare_prediction_rate(given)  # nobody looks here, but bad ones are refused as a node does
-        cart.declare_tumour_radius(given)
+        self._target_radius = cart.declare_tumour_radius(file.of("guidance_view"))
 
         self._audit = read_audit(bag, topics.status, self._images.centre, log) if topics.status else None
         self._clock, self._tree = BagClock(bag.start), TransformTree()
@@ -175,6 +178,8 @@ class _Performance:
             self.poses,
             {} if self._audit is None else self._audit.by_frame(),
             isinstance(player, Reenactment),
+            topics.image,
+            self._target_radius,
         )
 
     def _warn_of_other_volumes(self) -> None:

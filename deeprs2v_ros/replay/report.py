@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from deeprs2v_ros.demo import latency
 from deeprs2v_ros.demo.accuracy import WRONG, Spread, distances, spread, summarise
 from deeprs2v_ros.demo.plot import target_plot
-from deeprs2v_ros.demo.recording import Points, Recording
+from deeprs2v_ros.demo.recording import STAGES, Points, Recording
 from deeprs2v_ros.demo.recording import Status as RecordedStatus
 from deeprs2v_ros.files import write_folder
 from deeprs2v_ros.geometry import Array, apply, inverse
@@ -21,6 +22,7 @@ from deeprs2v_ros.replay.agreement import Agreement, in_words
 from deeprs2v_ros.replay.plot import course_plot
 from deeprs2v_ros.replay.replay import Replayed
 from deeprs2v_ros.replay.statuses import Status
+from deeprs2v_ros.replay.views import guidance_film
 
 _NONE = Points(np.zeros(0, np.int64), np.zeros((0, 3)))
 
@@ -64,10 +66,11 @@ def errors_of(replayed: Replayed) -> Errors | None:
     )
 
 
-def write_report(folder: Path, replayed: Replayed, source: str) -> None:
-    """Write index.html, course.png, summary.json and, where the target's place is known, target.png into ``folder``.
+def write_report(folder: Path, replayed: Replayed, bag: Path, volume: Path) -> None:
+    """Write index.html, course.png and summary.json into ``folder``, about a ``bag`` that was played.
 
-    ``source`` names what was played. Raises InputError for a folder that cannot be written.
+    As well guidance.webp, if anything was accepted, and target.png, where the target's place is known. Raises
+    InputError for a folder that cannot be written.
     """
     pictures = {"course.png": course_plot(replayed.statuses)}
     errors = errors_of(replayed)
@@ -75,8 +78,17 @@ def write_report(folder: Path, replayed: Replayed, source: str) -> None:
         recording = _as_recording(replayed)
         pictures["target.png"] = target_plot(recording, summarise(recording))
     summary = _summary(replayed, errors)
-    parts = [paragraph(f"{source}, played without ROS; poses from {replayed.poses}."), heading("In numbers")]
+    shown = guidance_film(replayed, bag, volume)
+    parts = [paragraph(f"{bag}, played without ROS; poses from {replayed.poses}."), heading("In numbers")]
     parts.append(table(_rows(summary, errors, replayed.agreement)))
+    if shown is not None:
+        pictures["guidance.webp"] = shown
+        parts += [heading("What the physician sees"), picture(shown, "The guidance view", full=True, kind="webp")]
+    if replayed.said:
+        parts += [
+            heading("Where the time of an image went, when the nodes ran"),
+            table(latency.rows(_stages(replayed)), latency.COLUMNS, numbers=True),
+        ]
     if "target.png" in pictures:
         parts += [heading("Where the target is"), picture(pictures["target.png"], "Target over time", full=True)]
     parts += [
@@ -86,6 +98,16 @@ def write_report(folder: Path, replayed: Replayed, source: str) -> None:
     text = json.dumps(summary, indent=1) + "\n"
     html = page("Replay of a recording", *parts)
     write_folder(folder, {**pictures, "summary.json": text.encode(), "index.html": html.encode()})
+
+
+def _stages(replayed: Replayed) -> list[tuple[float, ...]]:
+    """When the nodes were done with each stage of each image that they accepted, ms after its stamp."""
+    accepted = [each for each in replayed.said.values() if each.accepted]
+    times = [(each.received, each.located, None, each.concluded, None) for each in accepted]
+    return [
+        tuple(np.nan if time is None else (time - each.stamp) / 1e6 for time in row)
+        for each, row in zip(accepted, times, strict=True)
+    ]
 
 
 def _summary(replayed: Replayed, errors: Errors | None) -> dict[str, object]:
@@ -199,6 +221,7 @@ def _as_recorded(status: Status) -> RecordedStatus:
         status.shown, status.frame is not None, status.state, status.accepted, status.reason,
         tracked, registered, motion,
         float(status.concluded - status.stamp),
+        stages=(np.nan,) * len(STAGES),
         predicted_at=status.concluded, predicted=nothing,
         uncertainty=np.full((6, 6), np.nan), middle=np.full(3, np.nan),
     )  # fmt: skip

@@ -121,20 +121,20 @@ class _Artist:
     def outlined(self, picture: Picture) -> Picture:
         """A ``picture`` in colour, with the anatomy where it is believed."""
         coloured = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-        for segments, colour, width in self._outlines:
-            draw(coloured, segments, self._lattice, colour, width)
+        for segments, colour, width, rim in self._outlines:
+            draw(coloured, segments, self._lattice, colour, width, rim)
         return coloured
 
     @cached_property
-    def _outlines(self) -> list[tuple[Array, tuple[int, int, int], int]]:
+    def _outlines(self) -> list[tuple[Array, tuple[int, int, int], int, bool]]:
+        """Segments, colour, width, and whether with a rim: vessels, the tumour, and thin its margin."""
         sight, found = self._sight, []
-        if not sight.believed:
-            return found
-        for each in self._scenery.structures:
-            found.append((each.surface.cut(sight.plane), each.colour, self._line))
+        for each in self._scenery.structures if sight.believed else ():
+            width = self._line if each.tumour else max(1, self._line - 1)
+            found.append((each.surface.cut(sight.plane), each.colour, width, True))
             if each.tumour and sight.covariance is not None:
                 far = margin(sight.covariance, sight.plane, self._centre, each.centre)
-                found.append((each.grown(far).cut(sight.plane), each.colour, 1))
+                found.append((each.grown(far).cut(sight.plane), each.colour, 1, False))
         return found
 
     def _fitting(self, picture: Picture) -> Picture:

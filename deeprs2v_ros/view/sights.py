@@ -1,16 +1,16 @@
-"""What a status says of an image, as it is drawn."""
+"""What a status message says of an image, as it is drawn. The message may be of a live node, or of a bag."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from geometry_msgs.msg import Pose
 from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse, is_covariance, seen_from, turned_covariance
-from deeprs2v_ros.msg import RegistrationStatus
-from deeprs2v_ros.nodes.topics.conversions import METRES, transform_from_pose
 from deeprs2v_ros.registration.supervisor import State
+from deeprs2v_ros.replay.messages import MM, point_of, rigid_from
 from deeprs2v_ros.view.pictures import Sight
 
 NO_STATUS = "NO_STATUS"
@@ -22,7 +22,7 @@ def silent(frame: NDArray[np.uint8]) -> Sight:
     return Sight(frame, State.LOST, NO_STATUS)
 
 
-def sight_of(status: RegistrationStatus, frame: NDArray[np.uint8], centre: Array) -> Sight:
+def sight_of(status: Any, frame: NDArray[np.uint8], centre: Array) -> Sight:
     """What ``status`` says of the image ``frame`` (rows, columns), whose centre is ``centre`` (3,) mm in its own frame.
 
     The plane is where the registration found it; while HOLDING, where the motion on TF puts it; or else where the arm
@@ -39,30 +39,30 @@ def sight_of(status: RegistrationStatus, frame: NDArray[np.uint8], centre: Array
     return Sight(frame, state, reason, tracked)
 
 
-def _transform(pose: Pose) -> Array | None:
+def _transform(pose: Any) -> Array | None:
+    at, turn = pose.position, pose.orientation
     try:
-        return transform_from_pose(pose)
+        return rigid_from((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w), "pose")
     except InputError:  # NaN: there is none
         return None
 
 
-def _of_pose(status: RegistrationStatus, plane: Array | None) -> Array | None:
+def _of_pose(status: Any, plane: Array | None) -> Array | None:
     """Covariance of the registered plane about the image centre, in image axes."""
     covariance = _millimetres(status.covariance)
     return None if plane is None or covariance is None else turned_covariance(covariance, inverse(plane))
 
 
-def _of_motion(status: RegistrationStatus, plane: Array, centre: Array) -> Array | None:
+def _of_motion(status: Any, plane: Array, centre: Array) -> Array | None:
     """The same of a plane that the motion on TF has moved: that is told about the middle of the volume, in its axes."""
     covariance = _millimetres(status.broadcast_covariance)
     if covariance is None:
         return None
-    middle = np.array([status.middle.x, status.middle.y, status.middle.z]) / METRES
-    moved = seen_from(apply(plane, centre) - middle)
+    moved = seen_from(apply(plane, centre) - point_of(status.middle))
     return turned_covariance(moved @ covariance @ moved.T, inverse(plane))
 
 
-def _millimetres(numbers: Array) -> Array | None:
-    units = np.array([1.0 / METRES] * 3 + [1.0] * 3)
+def _millimetres(numbers: Any) -> Array | None:
+    units = np.array([MM] * 3 + [1.0] * 3)
     given = np.reshape(numbers, (6, 6))
     return units[:, None] * given * units if is_covariance(given) else None
