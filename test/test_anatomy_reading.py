@@ -157,7 +157,7 @@ def test_a_file_that_is_too_long_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["gone.stl", "gone.seg.nrrd", "gone.nii.gz", f"{'n' * 300}.vtk"])
 def test_a_file_that_is_not_there_is_refused(tmp_path, name):
-    with pytest.raises(InputError, match=r"gone.*no such file|too long"):
+    with pytest.raises(InputError, match=r"no such file"):
         read_surfaces(tmp_path / name)
 
 

@@ -41,7 +41,7 @@ def files():
     return [*top, *(path for folder in top if folder.is_dir() for path in folder.rglob("*"))]
 
 
-FILES = (".html", ".json", ".mha", ".nrrd", ".png")
+FILES = (".html", ".json", ".mha", ".nrrd", ".png", ".webp")
 
 
 def without_code_blocks(text):
