@@ -217,3 +217,13 @@ def test_a_full_disk_leaves_the_old_volume(tmp_path, suffix):
     )
     assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 3
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize("line", ["NDims = -1", "DimSize = 6 5 5", "ElementType = MET_DOUBLE"])
+def test_a_field_that_is_there_twice_is_refused(tmp_path, volume, line):
+    """SimpleITK takes the first of them, and crashes on some."""
+    path = tmp_path / "volume.mha"
+    write_volume(path, volume)
+    path.write_bytes(path.read_bytes().replace(b"NDims", f"{line}\nNDims".encode(), 1))
+    with pytest.raises(InputError, match=rf"volume\.mha: its field '{line.split()[0]}' is there twice"):
+        read_volume(path)

@@ -166,8 +166,10 @@ def _meta_header(path: Path, file: BinaryIO) -> Header:
         key, equals, value = line.partition("=")
         if not equals:
             raise InputError(f"{path}: not a MetaImage or NRRD file")
-        fields[key.strip()] = value.strip()
-        if key.strip() == "ElementDataFile":
+        key, value = key.strip(), value.strip()
+        if fields.setdefault(key, value) != value:  # SimpleITK takes the first, and may crash on it
+            raise InputError(f"{path}: its field {key!r:.50} is there twice, with different values")
+        if key == "ElementDataFile":
             break
     else:
         raise _endless(path)
