@@ -31,13 +31,14 @@ from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.view.pictures import Sight
 from deeprs2v_ros.view.sights import sight_of, silent
 
-OUT_OF_DATE = 0.6
-"""Seconds after which a status says nothing of now any more: a registration that has died says nothing either."""
+OUT_OF_DATE = 0.5
+"""Seconds after which what is drawn is true no more, unless something renews it."""
 
 WATCH_PERIOD = 0.1
 REPEATED = 1.0
 """Seconds after which what has not changed is shown again, for those who came later."""
 
+SHOWN = (RegistrationStatus.TRACKING, RegistrationStatus.HOLDING)
 KEPT = 30
 """Images that wait for what the registration says of them."""
 
@@ -61,6 +62,7 @@ class GuidanceView(Node):
         self._views = Views(self, self._images)
         self._mailbox: Mailbox[tuple[Image | None, RegistrationStatus | None]] = Mailbox()
         self._waiting: OrderedDict[int, Image] = OrderedDict()
+        self._early: RegistrationStatus | None = None  # whose image has not come yet
         self._last: Sight | None = None
         self._heard = self._shown = 0.0
         self._reading: Future[None] | None = None
@@ -84,15 +86,24 @@ class GuidanceView(Node):
     # --- In the executor ---
 
     def _on_image(self, message: Image) -> None:
-        self._waiting[nanoseconds(message.header.stamp)] = message
+        stamp = nanoseconds(message.header.stamp)
+        early, self._early = self._early, None
+        if early is not None and nanoseconds(early.header.stamp) == stamp:
+            self._mailbox.put((message, early))
+            return
+        self._waiting[stamp] = message
         while len(self._waiting) > KEPT:
             self._waiting.popitem(last=False)
 
     def _on_status(self, status: RegistrationStatus) -> None:
         self._statuses.count()
         self._heard = monotonic()
+        if status.reason == Refusal.SUPERSEDED.value:  # a newer one is at work
+            return
         message = None if status.without_image else self._waiting.pop(nanoseconds(status.header.stamp), None)
-        if status.reason != Refusal.SUPERSEDED.value:  # a newer one is at work
+        if message is None and status.state in SHOWN and not status.without_image:
+            self._early = status  # what it says may not be drawn on another image
+        else:
             self._mailbox.put((message, status))
 
     def _on_volume(self, message: String) -> None:
@@ -105,9 +116,9 @@ class GuidanceView(Node):
             self._live.end()
             self._live = None
         now = monotonic()
-        if now - self._heard > OUT_OF_DATE and (
-            self._shown < self._heard + OUT_OF_DATE or now - self._shown > REPEATED
-        ):
+        unheard = now - self._heard > OUT_OF_DATE
+        believed = self._last is not None and self._last.believed and now - self._shown > OUT_OF_DATE
+        if believed or (unheard and now - self._shown > REPEATED):
             self._mailbox.put((None, None))
         self._say_what_failed()
 

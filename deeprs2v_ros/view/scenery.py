@@ -16,30 +16,27 @@ TUMOUR = (255, 210, 0)
 VESSELS = ((90, 170, 255), (200, 120, 255), (90, 220, 200), (255, 130, 130))
 """RGB of structures; those that are not the tumour take turns."""
 
-MOST = 10_000
-
 WITHIN = 2.795
 """Standard deviations of a point in space within which it is with 95 %: the root of the quantile of chi-squared (3)."""
 
 
 @dataclass(frozen=True)
 class Structure:
-    """A closed ``surface`` in the volume frame, mm, with a ``colour`` (RGB); ``tumour`` if it is what is treated."""
+    """A closed ``surface`` in the volume frame, mm, with a ``colour`` (RGB); ``tumour`` if it is what is treated.
+
+    ``coarse`` is the same with fewer triangles, for displays in 3D.
+    """
 
     name: str
     surface: Surface
     colour: tuple[int, int, int]
+    coarse: Surface
     tumour: bool = False
 
     @cached_property
     def centre(self) -> Array:
         """The middle of its vertices (3,) mm."""
         return self.surface.vertices.mean(axis=0)
-
-    @cached_property
-    def shown(self) -> Surface:
-        """Its surface with at most `MOST` triangles, for displays in 3D."""
-        return self.surface.reduced(MOST)
 
     @cached_property
     def _outward(self) -> Array:
@@ -50,20 +47,26 @@ class Structure:
         return Surface(self.surface.vertices + margin * self._outward, self.surface.triangles)
 
 
-def structures(surfaces: Mapping[str, Surface], tumour: Array | None, radius: float) -> tuple[Structure, ...]:
+def structures(
+    surfaces: Mapping[str, Surface], tumour: Array | None, radius: float, coarse: Mapping[str, Surface] | None = None
+) -> tuple[Structure, ...]:
     """All ``surfaces`` (volume frame), by name: those with "tumo" in it are tumours.
+
+    ``coarse`` are some of them with fewer triangles.
 
     If there is none, the tumour is a sphere of ``radius`` mm about ``tumour`` (3,), if that is known.
     """
-    found, others = [], 0
+    found: list[Structure] = []
     for name, surface in surfaces.items():
+        reduced = (coarse or {}).get(name, surface)
         if "tumo" in name.lower():
-            found.append(Structure(name, surface, TUMOUR, tumour=True))
+            found.append(Structure(name, surface, TUMOUR, reduced, tumour=True))
         else:
-            found.append(Structure(name, surface, VESSELS[others % len(VESSELS)]))
-            others += 1
+            number = sum(not each.tumour for each in found)
+            found.append(Structure(name, surface, VESSELS[number % len(VESSELS)], reduced))
     if tumour is not None and not any(each.tumour for each in found):
-        found.append(Structure("tumour", sphere(tumour, radius), TUMOUR, tumour=True))
+        ball = sphere(tumour, radius)
+        found.append(Structure("tumour", ball, TUMOUR, ball, tumour=True))
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ from deeprs2v_ros.replay.messages import MM, point_of, rigid_from
 from deeprs2v_ros.view.pictures import Sight
 
 NO_STATUS = "NO_STATUS"
-"""Reason when the registration says nothing at all."""
+"""Reason when nothing is said of new images, or none of them come."""
 
 
 def silent(frame: NDArray[np.uint8]) -> Sight:

@@ -48,7 +48,7 @@ _REASONS = {
     "LOW_LNCC": "the image does not look like the volume, check contact and gain",
     "MOVED_VOLUME": "the volume was placed anew",
     "NEW_VOLUME": "another volume was loaded",
-    "NO_STATUS": "the registration says nothing",
+    "NO_STATUS": "nothing is said of new images",
     "NO_TRANSFORM": "the arm does not say where the probe is",
     "NO_VOLUME": "there is no volume",
     "NO_WEIGHTS": "the network's weights cannot be used",

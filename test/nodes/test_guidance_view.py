@@ -205,6 +205,34 @@ def test_a_registration_that_falls_silent_is_not_believed_any_more(room):
     assert room.node.get_clock().now().nanoseconds - began > 0.5e9 * OUT_OF_DATE
 
 
+def test_what_is_said_of_an_image_is_not_drawn_on_another_one(room):
+    """Its own never came, or comes later."""
+    room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
+    room.forget()
+    room._stamp += 10**8
+    stamp = room._stamp
+    room._status.publish(room.status(stamp, Status.TRACKING, accepted=True, pose=POSE, tracked=POSE))
+    room.until(lambda: room.view._early is not None)
+    assert not any(len(drawn(each)) for each in room.pictures["live"].values())
+    room._image.publish(image_message(room.frame(), "mono8", IMAGE, stamp_message(stamp)))
+    room.until(lambda: stamp in room.pictures["live"])
+    assert len(drawn(room.pictures["live"][stamp])) > 0
+
+
+def test_pictures_that_images_do_not_renew_are_taken_away(room):
+    """The registration goes on, but its images do not get here."""
+    room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
+    room.forget()
+
+    def taken_away():
+        room._stamp += 10**8
+        room._status.publish(room.status(room._stamp, Status.TRACKING, accepted=True, pose=POSE, tracked=POSE))
+        return room.pictures["live"]
+
+    room.until(taken_away)
+    assert not any(len(drawn(each)) for each in room.pictures["live"].values())
+
+
 def test_the_live_plane_lies_in_its_place_with_its_grey_levels(room):
     shown = room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE)
     plane = room.planes[-1]

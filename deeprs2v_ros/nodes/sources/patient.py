@@ -35,6 +35,8 @@ from deeprs2v_ros.view.pictures import Scenery
 from deeprs2v_ros.view.scenery import structures
 from deeprs2v_ros.view.slices import Slicer
 
+MOST_TRIANGLES = 10_000
+"""Of a surface that is shown in 3D."""
 MASK_FRAMES = 10
 """Images from which their valid area is found."""
 
@@ -93,6 +95,7 @@ class Patient:
     ) -> None:
         self._images, self._mask, self._mri = images, mask, mri
         self._surfaces, self._in_mri, self._radius = surfaces, in_mri, radius
+        self._coarse = {name: each.reduced(MOST_TRIANGLES) for name, each in surfaces.items()}
         self._places: dict[str, Array] = {}  # of frames in the volume that moves with the organ, which are said once
         node.create_subscription(TFMessage, "/tf_static", self._on_fixed, qos.FIXED_TRANSFORMS)
         self._frames: list[NDArray[np.uint8]] = []
@@ -143,15 +146,18 @@ class Patient:
         return scenery
 
     def _scenery(self, volume_from_mri: Array | None, tumour: Array | None) -> Scenery:
-        surfaces = self._surfaces
-        if self._in_mri:
-            known = volume_from_mri is not None
-            surfaces = {name: each.moved(volume_from_mri) for name, each in surfaces.items()} if known else {}
+        surfaces, coarse = self._surfaces, self._coarse
+        if self._in_mri and volume_from_mri is None:
+            surfaces = {}
+        elif self._in_mri:
+            surfaces, coarse = (
+                {name: each.moved(volume_from_mri) for name, each in some.items()} for some in (surfaces, coarse)
+            )
         return replace(
             self.scenery,
             mri=None if volume_from_mri is None else self._mri,
             mri_from_volume=np.eye(4) if volume_from_mri is None else inverse(volume_from_mri),
-            structures=structures(surfaces, None if tumour is None else tumour[:3, 3], self._radius),
+            structures=structures(surfaces, None if tumour is None else tumour[:3, 3], self._radius, coarse),
         )
 
     def _on_fixed(self, message: TFMessage) -> None:

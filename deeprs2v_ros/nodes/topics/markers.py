@@ -84,7 +84,7 @@ def _gone(number: int) -> Marker:
 
 
 def _surface(structure: Structure, number: int) -> Marker:
-    shown = structure.shown
+    shown = structure.coarse
     opaque = 0.9 if structure.tumour else 0.55
     marker = _marker(
         PREDICTED, "anatomy", Marker.TRIANGLE_LIST, (*(level / 255.0 for level in structure.colour), opaque)
