@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from deeprs2v_ros.geometry import apply, geodesic_distance
 from deeprs2v_ros.imaging.volume import to_image
 from deeprs2v_ros.simulation.anatomy import Region, make_liver
-from deeprs2v_ros.simulation.mri import TUMOUR, VESSELS, make_mri, scene_anatomy
+from deeprs2v_ros.simulation.mri import TUMOUR, VESSELS, make_mri, place_of_mri, scene_anatomy
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,10 @@ def test_the_frames_differ_by_some_degrees_and_millimetres(mri):
 def test_noise_is_rician_where_there_is_air(mri):
     corner = mri[0].array[:6, :6, :6].astype(float)
     assert corner.mean() == pytest.approx(14.0 * np.sqrt(np.pi / 2.0), rel=0.15)  # a Rayleigh distribution
+
+
+def test_where_it_lies_is_known_without_making_it(liver, mri):
+    np.testing.assert_array_equal(place_of_mri(liver.seed), mri[1])
 
 
 def test_the_same_seed_gives_the_same_mri(liver, mri):
