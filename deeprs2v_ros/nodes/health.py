@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -31,12 +32,13 @@ class Health(Node):
     than anything that it could report.
     """
 
-    def __init__(self, **options: Any) -> None:
-        """Raise InputError if ``nodes`` is empty; ``options`` are those of rclpy's Node."""
+    def __init__(self, usual: Sequence[str] = tuple(sorted({*NAMES} - {"health"})), **options: Any) -> None:
+        """``usual`` are the nodes that have to be alive unless the parameter ``nodes`` says others.
+
+        Raise InputError if that is empty; ``options`` are those of rclpy's Node.
+        """
         super().__init__("health", **options)
-        self._expected: list[str] = declare(
-            self, "nodes", sorted({*NAMES} - {"health"}), "Names of the nodes that have to be alive"
-        )
+        self._expected: list[str] = declare(self, "nodes", list(usual), "Names of the nodes that have to be alive")
         if not self._expected:
             raise InputError("parameter nodes: is empty")
         self._heard: dict[str, tuple[DiagnosticStatus, float]] = {}

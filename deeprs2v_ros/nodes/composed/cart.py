@@ -76,12 +76,9 @@ def _chosen(arguments: Sequence[str]) -> list[str]:
 
 
 def _add(nodes: Composition, name: str, names: Sequence[str]) -> None:
-    from rclpy.parameter import Parameter
-
     node_class = getattr(importlib.import_module(f"deeprs2v_ros.nodes.{name}"), NODES[name])
     if name == "health":  # which watches those of the others that run
-        watched = Parameter("nodes", value=[each for each in names if each != name])
-        node_class = partial(node_class, parameter_overrides=[watched])
+        node_class = partial(node_class, [each for each in names if each != name])
     node = nodes.add(node_class, slow=name in SLOW, services=name in SLOW)
     if name == "ultrasound_source":
         check_one_parent(names, node.get_parameter("source").value)
