@@ -2,24 +2,42 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from demo_bag import BASE_FROM_VOLUME, LOST, PERIOD, PIXEL, RADIUS, START, TARGET, TRACKING, Run, write_bag
+from demo_bag import (
+    BASE_FROM_VOLUME,
+    LOST,
+    PERIOD,
+    PIXEL,
+    RADIUS,
+    SHAPE,
+    START,
+    TARGET,
+    TRACKING,
+    VOLUME_FROM_IMAGE,
+    Run,
+    write_bag,
+)
 from PIL import Image
 
 from deeprs2v_ros.demo.accuracy import account, summarise
-from deeprs2v_ros.demo.film import WIDTH, film
-from deeprs2v_ros.demo.guidance import choose_moments, outline
+from deeprs2v_ros.demo.film import RATE, WIDTH, film
+from deeprs2v_ros.demo.guidance import UNCORRECTED, Target, choose_moments, draw_row, outline
 from deeprs2v_ros.demo.latency import stages
 from deeprs2v_ros.demo.plot import main_direction
 from deeprs2v_ros.demo.recording import read_recording
-from deeprs2v_ros.demo.report import summary_rows, write_report
-from deeprs2v_ros.demo.scenes import scenery, sights
+from deeprs2v_ros.demo.report import accepted_images, summary_rows, write_report
+from deeprs2v_ros.demo.scenes import Seen, scenery, sights
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import apply, rigid
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
+from deeprs2v_ros.view.pictures import cell_lattice
+from deeprs2v_ros.view.scenery import TUMOUR
 
 COUNT = 60
+IMAGES = ImageGeometry(SHAPE, PIXEL)
 
 
 def errors(*sizes):
@@ -93,6 +111,13 @@ def test_only_tracking_counts(recorded):
     assert summary.tracking == pytest.approx(4.0)
 
 
+def test_only_images_are_counted(recorded):
+    recording = recorded(Run(errors(0.5)))
+    changed = replace(recording.statuses[0], of_image=False, state="WAITING", accepted=False, reason="")
+    summary = summarise(replace(recording, statuses=(changed, *recording.statuses)))
+    assert (summary.states, summary.reasons, summary.accepted_share) == ({"TRACKING": COUNT}, {}, 1.0)
+
+
 def test_accepted_and_wrong_is_counted(recorded):
     run = Run(errors(0.5))
     run.error[[7, 20, 33]] *= 6.0 / 0.5
@@ -127,18 +152,54 @@ def test_images_are_missing_when_the_registration_stops_answering(recorded):
 
 def test_the_outline_is_the_cut_of_the_sphere_with_the_plane():
     plane = rigid(translation=[1.0, 2.0, 3.0])
-    cut = outline(np.array([11.0, 22.0, 7.0]), 5.0, plane)
+    cut = outline(Target(np.array([11.0, 22.0, 7.0]), 5.0), plane)
     assert cut.centre == pytest.approx([10.0, 20.0])
     assert cut.radius == pytest.approx(3.0)
     assert cut.offset == pytest.approx(4.0)
-    assert outline(np.array([0.0, 0.0, 9.0]), 5.0, plane).radius == 0.0
+    assert outline(Target(np.array([0.0, 0.0, 9.0]), 5.0), plane).radius == 0.0
 
 
 def test_the_pictures_show_the_extremes_of_breathing(recorded):
-    recording = recorded(Run(errors(0.1)))
-    (_, inspired), (_, expired) = choose_moments(recording)
-    assert inspired.stamp == START + 20 * PERIOD
-    assert expired.stamp in (START, START + 40 * PERIOD)
+    accepted = accepted_images(recorded(Run(errors(0.01))))
+    for target in (Target(TARGET, RADIUS), None):
+        inspired, expired = choose_moments(accepted, IMAGES.centre, target)
+        assert inspired.stamp == START + 20 * PERIOD
+        assert expired.stamp in (START, START + 40 * PERIOD)
+
+
+def test_the_row_outlines_the_tumour_where_it_is_and_where_the_arm_alone_would_have_it(recorded, tmp_path):
+    run = Run(errors(0.0))
+    recording, target = recorded(run), Target(TARGET, RADIUS)
+    patient = scenery(recording, tmp_path / "bag", PIXEL)
+    frames = {seen.stamp: seen.sight for seen in sights(tmp_path / "bag", PIXEL)}
+    moments = choose_moments(accepted_images(recording), IMAGES.centre, target)
+    x, y, z = TARGET - VOLUME_FROM_IMAGE[:3, 3]
+    cut = np.sqrt(RADIUS**2 - z**2)
+    for moment, radius in zip(moments, (RADIUS, cut), strict=True):  # breathed in, the arm's plane misses it
+        row = draw_row(moment, frames[moment.stamp], patient, IMAGES, target)
+        assert list(row) == ["live", "alone", "slice", "blend"]
+        for name in ("live", "slice"):
+            assert_circle(row[name], TUMOUR, (x, y), cut)
+            assert not len(where(row[name], UNCORRECTED))
+        moved = run.displacement[(moment.stamp - START) // PERIOD]
+        assert_circle(row["alone"], UNCORRECTED, (x - moved[0], y - moved[1]), radius)
+        assert not len(where(row["alone"], TUMOUR))
+        assert len(where(row["blend"], UNCORRECTED)) > 20
+
+
+def assert_circle(picture, colour, centre, radius):
+    """All that has the colour lies on a circle (mm), and all around it."""
+    off = where(picture, colour) - centre
+    assert np.linalg.norm(off, axis=1) == pytest.approx(radius, abs=0.6)
+    quadrants = {(x > 0.0, y > 0.0) for x, y in off}
+    assert len(quadrants) == 4
+
+
+def where(picture, colour):
+    """Image coordinates (N, 2) mm of what has just the colour, above the scale bar."""
+    lattice = cell_lattice(IMAGES)
+    rows, columns = np.nonzero((picture[: int(0.85 * len(picture))] == colour).all(axis=-1))
+    return lattice.origin + np.stack([columns, rows], axis=1) * np.array(lattice.spacing)
 
 
 def test_every_image_is_seen_with_what_was_said_of_it(recorded, tmp_path):
@@ -153,18 +214,29 @@ def test_every_image_is_seen_with_what_was_said_of_it(recorded, tmp_path):
 
 
 def test_the_film_lasts_as_long_as_it_was(recorded, tmp_path):
-    recording = recorded(Run(errors(0.1)))
-    patient = scenery(recording, tmp_path / "bag", (0.5, 0.5))
-    shown = Image.open(io.BytesIO(film(sights(tmp_path / "bag", (0.5, 0.5)), patient, (0.5, 0.5), START)))
-    durations = []
+    patient = scenery(recorded(Run(errors(0.1))), tmp_path / "bag", PIXEL)
+    seen = list(sights(tmp_path / "bag", PIXEL))
+    assert shown_for(film(seen, patient, PIXEL, START)) == [PERIOD // 10**6] * (COUNT - 1) + [1000]
+    # Of images that come too fast for a film, some are left out, and the rest shown for as long.
+    fast = [Seen(START + number * PERIOD * 2 // 5, each.sight) for number, each in enumerate(seen)]
+    assert 2.5 * RATE == 1e9 / (PERIOD * 2 / 5)
+    assert shown_for(film(fast, patient, PIXEL, START)) == [120] * (COUNT // 3 - 1) + [1000]
+    # It begins when it should, and a gap is a still picture.
+    gap = [each for number, each in enumerate(seen) if not 10 <= number < 20]
+    assert shown_for(film(gap, patient, PIXEL, START + 7 * PERIOD))[:3] == [100, 100, 1100]
+    with pytest.raises(InputError, match="no image is left"):
+        film([], patient, PIXEL, START)
+
+
+def shown_for(animation):
+    """ms for which each picture of an animated WebP is shown."""
+    durations, shown = [], Image.open(io.BytesIO(animation))
+    assert shown.size[0] == WIDTH
     for number in range(shown.n_frames):
         shown.seek(number)
         shown.load()
         durations.append(shown.info["duration"])
-    last = max(status.stamp for status in recording.statuses)
-    assert shown.size[0] == WIDTH
-    assert sum(durations) - 1000 == pytest.approx(min(last - START, 10.0e9) / 1e6, abs=2e3 * PERIOD / 1e9)
-    assert film([], patient, (0.5, 0.5), START) is None
+    return durations
 
 
 def test_stages_are_told_by_their_medians():
@@ -201,6 +273,8 @@ def test_the_report_is_complete(tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/webp;base64,") == 1
+    assert "<td>it was on TF</td><td>80.0</td><td>80.0</td><td>0.0</td>" in page
     assert "http" not in page
     for _, value in summary_rows(summary):
         assert value in page

@@ -287,8 +287,10 @@ def test_what_cannot_be_prepared_is_no_success(folder, play, tmp_path, capsys):
 def test_report(folder, play, tmp_path, capsys):
     play(folder / "bag", "--report", tmp_path / "report")
     made = {path.name for path in (tmp_path / "report").iterdir()}
-    assert made == {"course.png", "guidance.webp", "index.html", "summary.json"}
-    assert "data:image/webp" in (tmp_path / "report" / "index.html").read_text()
+    assert made == {"course.png", "guidance.png", "guidance.webp", "index.html", "summary.json"}
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert (page.count("data:image/png"), page.count("data:image/webp")) == (2, 1)
+    assert "Where the time" not in page  # nobody said
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert (summary["images"], summary["accepted"]) == (12, 10)
     assert "10 of 12 images accepted (83.3 %); 10 TRACKING, 2 INITIALISING; 2 CONFIRMING" in capsys.readouterr().out

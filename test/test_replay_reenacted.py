@@ -85,6 +85,21 @@ def test_what_the_nodes_had_no_time_for_is_set_aside(folder, play, tmp_path, cap
     assert "did not register" not in capsys.readouterr().err
 
 
+def test_the_page_says_where_the_time_of_an_image_went(folder, play, tmp_path):
+    shown = images(12)
+    play(write(tmp_path / "bag", shown, told=told(shown, COURSE)), "--report", tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    received, done = 1e3 * DELAY / SECOND, 1e3 * (DELAY + TOOK) / SECOND
+    for line, when, took in (
+        ("the image was received", received, received),
+        ("the arm had said where the probe was", done, done - received),
+        ("the correction had converged", done, 0.0),
+        ("it was on TF", done, 0.0),
+    ):
+        assert f"<td>{line}</td><td>{when:.1f}</td><td>{when:.1f}</td><td>{took:.1f}</td>" in page
+    assert "the network had answered" not in page
+
+
 def test_a_recording_is_reproduced_to_the_last_bit(folder, play, tmp_path, capsys):
     """What a replay says, taken for what the nodes said, is said again."""
     shown = images(12)

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
         file.write_text(text, encoding="utf-8")
         _isolate()
         _run_nodes(file, folder / "bag", arguments.duration)
-        print("making the report", file=sys.stderr)
+        print("making the report: pictures, a film, numbers", file=sys.stderr)
         subject = arguments.seed if arguments.sequence is None else None
         summary = write_report(folder / "bag", folder, pixel_size(parameters), source, subject)
         file.write_text(text.replace(str(folder), str(output)), encoding="utf-8")

@@ -58,6 +58,7 @@ class Accounting:
 class Summary:
     """The numbers of a run. Errors in mm, latencies in ms, rates per second.
 
+    ``states``, ``reasons`` and ``accepted_share`` are those of images.
     ``target`` is the error of the look-ups at the image's stamp while TRACKING, ``uncorrected`` what it would have been
     for the same images if the organ had been taken to be at rest. ``target_now`` is that of the latest correction,
     asked many times a second, against the truth at that moment; ``target_predicted`` that of the prediction, asked at
@@ -97,7 +98,8 @@ def summarise(recording: Recording) -> Summary:
     """The numbers of ``recording``."""
     statuses = recording.statuses
     tracking = {status.stamp for status in statuses if status.state == TRACKING}
-    accepted = [status for status in statuses if status.accepted]
+    of_images = [status for status in statuses if status.of_image]
+    accepted = [status for status in of_images if status.accepted]
     looked_up = _at(recording.target, tracking & set(recording.truth.stamps.tolist()))
     registered = registered_target(recording)
     wrong = distances(registered, recording.truth)
@@ -107,9 +109,9 @@ def summarise(recording: Recording) -> Summary:
         duration=(recording.end - ordered[0]) / 1e9,
         tracking=len(tracking) * float(np.median(np.diff(ordered))) / 1e9 if len(ordered) > 1 else 0.0,
         accounting=account(recording),
-        states=dict(Counter(status.state for status in statuses)),
-        reasons=dict(Counter(status.reason.partition(" ")[0] for status in statuses if not status.accepted)),
-        accepted_share=len(accepted) / len(statuses),
+        states=dict(Counter(status.state for status in of_images)),
+        reasons=dict(Counter(status.reason.partition(" ")[0] for status in of_images if not status.accepted)),
+        accepted_share=len(accepted) / max(len(of_images), 1),
         target=spread(distances(looked_up, recording.truth)),
         uncorrected=spread(distances(at_rest(recording, looked_up.stamps), recording.truth)),
         target_now=spread(distances(now, recording.truth)),

@@ -10,22 +10,23 @@ import cv2
 from PIL import Image
 
 from deeprs2v_ros.demo.scenes import Seen
+from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.view.pictures import Scenery, draw_pictures
 
 LENGTH = 10.0
 """Seconds of the film."""
-RATE = 8.0
+RATE = 10.0
 """Pictures per second at the most."""
 WIDTH = 1200
 """Pixels."""
 _QUALITY = 55
 
 
-def film(seen: Iterable[Seen], scenery: Scenery, pixel_size: tuple[float, float], begin: int) -> bytes | None:
-    """Animated WebP of the guidance view from ``begin`` (ns) on, at its own speed; None if nothing was seen then.
+def film(seen: Iterable[Seen], scenery: Scenery, pixel_size: tuple[float, float], begin: int) -> bytes:
+    """Animated WebP of the guidance view from ``begin`` (ns) on, at its own speed.
 
-    ``pixel_size`` is that of the images, (x, y) mm.
+    ``pixel_size`` is that of the images, (x, y) mm. Raises InputError if nothing was seen then.
     """
     pictures: list[Image.Image] = []
     stamps: list[int] = []
@@ -39,7 +40,7 @@ def film(seen: Iterable[Seen], scenery: Scenery, pixel_size: tuple[float, float]
         pictures.append(Image.fromarray(cv2.resize(panel, (WIDTH, height), interpolation=cv2.INTER_AREA)))
         stamps.append(stamp)
     if not pictures:
-        return None
+        raise InputError("no image is left of when the film begins")
     shown = [max(1, round((after - before) / 1e6)) for before, after in pairwise(stamps)]
     buffer = io.BytesIO()
     pictures[0].save(

@@ -1,43 +1,80 @@
-"""What the physician sees, breathed in and out: the live frame, and what belongs to it of the volume and the MRI."""
+"""What the physician sees, with the organ far from rest and near it: the live frame, and its slices of volume and MRI.
+
+The pictures are those of the guidance view, and one more: the slice of the volume by the arm's tracking alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure, SubFigure
-from matplotlib.patches import Circle
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from deeprs2v_ros.demo.accuracy import at_rest, distances, registered_target, tracking_began
-from deeprs2v_ros.demo.recording import Recording, Status
-from deeprs2v_ros.demo.scenes import sights
+from deeprs2v_ros.demo.scenes import Seen
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.slicing import Lattice
-from deeprs2v_ros.pages import png
-from deeprs2v_ros.view.pictures import Scenery
-from deeprs2v_ros.view.scenery import Structure
-from deeprs2v_ros.view.slices import blend
-
-CORRECTED, UNCORRECTED, VESSEL = "#56B4E9", "#E69F00", "#F0E442"
-"""Sky blue, orange and yellow, which every kind of colour vision tells apart."""
-
-_BACKGROUND, _TEXT = "#0d1117", "#e6edf3"
-_BAR = 20.0  # mm
-_PANEL, _CAPTION, _HEADING = 4.3, 0.55, 0.4  # inches: a panel's width, the heights of a row's caption and the titles
-_LIVE, _ALONE, _REGISTERED, _MRI, _BLEND = (
-    "Live 2D ultrasound",
-    "3D-US slice, arm tracking alone",
-    "3D-US slice, registered",
-    "MRI slice, registered",
-    "Live and registered slice, blended",
+from deeprs2v_ros.view.lettering import write
+from deeprs2v_ros.view.outlines import draw
+from deeprs2v_ros.view.pictures import (
+    BACKGROUND,
+    FAINT,
+    GAP,
+    NOT_CORRECTED,
+    TEXT,
+    TITLES,
+    WIDTH,
+    Scenery,
+    Sight,
+    cell_lattice,
+    draw_cells,
 )
+
+UNCORRECTED = (255, 255, 255)
+"""RGB of where the target would be drawn by the arm alone: a colour that no structure has."""
+
+IN_WORDS = (
+    "Yellow: the tumour where the registration puts it, and thin around it how far it may be off; other colours: "
+    "vessels. Dashed white: where the arm alone would have the tumour drawn; dotted, if its plane would not meet it at "
+    "all."
+)
+"""What the lines of the picture mean."""
+
+_TITLE, _HEADING = 28, 40  # pixels: heights of the line above all pictures, and of that above each row
+_BAR = 20.0  # mm
+_ALONE = "alone"
+_TITLES = {
+    **TITLES,
+    _ALONE: TITLES["slice"] + NOT_CORRECTED,
+    "slice": TITLES["slice"] + ", registered",
+    "mri": TITLES["mri"] + ", registered",
+}
+
+Picture = NDArray[np.uint8]
+
+
+class Accepted(NamedTuple):
+    """An accepted image: where its plane is by the arm alone and registered (4, 4), and how the organ had moved (C).
+
+    ``stamp`` in ns. ``true`` (3,) is where the target truly was; None if that is not known. Volume frame, mm.
+    """
+
+    stamp: int
+    tracked: Array
+    registered: Array
+    motion: Array
+    true: Array | None = None
+
+
+class Target(NamedTuple):
+    """A ball about ``place`` (3,) in the volume; mm."""
+
+    place: Array
+    radius: float
 
 
 @dataclass(frozen=True)
@@ -52,122 +89,110 @@ class Outline:
     offset: float
 
 
-def outline(target: Array, radius: float, volume_from_image: Array) -> Outline:
-    """The cut of a sphere about ``target`` (3,), in the volume frame, with the plane of an image."""
-    x, y, z = apply(inverse(volume_from_image), target)
-    return Outline(np.array([x, y]), float(np.sqrt(max(radius**2 - z**2, 0.0))), float(z))
+def outline(target: Target, volume_from_image: Array) -> Outline:
+    """The cut of the target with the plane of an image."""
+    x, y, z = apply(inverse(volume_from_image), target.place)
+    return Outline(np.array([x, y]), float(np.sqrt(max(target.radius**2 - z**2, 0.0))), float(z))
 
 
-def choose_moments(recording: Recording) -> list[tuple[str, Status]]:
-    """An accepted image on which the organ was far from rest, and one on which it was near to it, each with its name.
+def choose_moments(accepted: Sequence[Accepted], centre: Array, target: Target | None) -> tuple[Accepted, Accepted]:
+    """An image on which the organ was far from rest, and one on which it was near to it.
 
-    The more of the target their planes show, the better. Raises InputError if no registration was accepted.
+    How far is told at the image's ``centre`` (3,), mm. The more of the target their planes show, the better. Raises
+    InputError if there is no image.
     """
-    points = registered_target(recording)
-    known = set(points.stamps.tolist())
-    accepted = [status for status in recording.statuses if status.accepted and status.stamp in known]
     if not accepted:
         raise InputError("no image was registered, so there is nothing to show")
-    moved = distances(at_rest(recording, points.stamps), recording.truth)
-    radius = recording.target_radius
-    cuts = [outline(recording.target_in_volume, radius, status.registered).radius for status in accepted]
-    shown = np.array(cuts) / radius + 1e-3  # share of the target that shows
-    breathed_in, breathed_out = (shown * moved).argmax(), (shown / (1.0 + moved)).argmax()
-    return [("Breathed in", accepted[int(breathed_in)]), ("Breathed out", accepted[int(breathed_out)])]
+    moved = np.array([_moved(each, centre) for each in accepted])
+    shown = np.ones(len(accepted))
+    if target is not None:  # share of it that shows
+        shown = np.array([outline(target, each.registered).radius for each in accepted]) / target.radius + 1e-3
+    return accepted[int((shown * moved).argmax())], accepted[int((shown / (1.0 + moved)).argmax())]
 
 
-def guidance_picture(recording: Recording, bag: Path, pixel_size: tuple[float, float], scenery: Scenery) -> bytes:
-    """PNG with one row for each of `choose_moments`. ``pixel_size`` is (x, y) in mm.
-
-    Raises InputError if nothing was registered, or an image of these moments is missing.
-    """
-    moments = choose_moments(recording)
-    wanted = {status.stamp for _, status in moments}
-    frames = {seen.stamp: seen.sight.frame for seen in sights(bag, pixel_size) if seen.stamp in wanted}
-    if wanted - frames.keys():
-        raise InputError(f"{bag}: an image that was registered is missing")
-    titles = [title for title in (_LIVE, _ALONE, _REGISTERED, _MRI, _BLEND) if title != _MRI or scenery.mri is not None]
-    rows, columns = frames[moments[0][1].stamp].shape
-    panel = _PANEL * rows * pixel_size[1] / (columns * pixel_size[0])
-    heights = (_HEADING, *(panel + _CAPTION for _ in moments))
-    figure = Figure(figsize=(len(titles) * _PANEL, sum(heights)), facecolor=_BACKGROUND)
-    parts = figure.subfigures(len(heights), 1, height_ratios=heights)
-    for part in parts:
-        part.set_facecolor(_BACKGROUND)
-    for number, title in enumerate(titles):
-        place = (number + 0.5) / len(titles)
-        parts[0].text(place, 0.0, title, color=_TEXT, fontsize=14, ha="center", va="bottom")
-    for part, (name, status) in zip(parts[1:], moments, strict=True):
-        _row(part, name, status, recording, frames[status.stamp], scenery, pixel_size)
-        part.subplots_adjust(0.004, 0.0, 0.996, panel / (panel + _CAPTION), wspace=0.02)
-    return png(figure, dpi=120)
-
-
-def _row(
-    part: SubFigure,
-    name: str,
-    status: Status,
-    recording: Recording,
-    frame: NDArray[np.uint8],
+def guidance_picture(
+    accepted: Sequence[Accepted],
+    seen: Iterable[Seen],
     scenery: Scenery,
-    pixel_size: tuple[float, float],
-) -> None:
-    target, radius = recording.target_in_volume, recording.target_radius
-    wrong = outline(target, radius, status.tracked)
-    registered = scenery.slicer.slice(status.registered)
-    slices = {_LIVE: frame, _ALONE: scenery.slicer.slice(status.tracked), _REGISTERED: registered}
-    if scenery.mri is not None:
-        lattice = Lattice(frame.shape, pixel_size, (0.0, 0.0))
-        slices[_MRI] = scenery.mri.slice(lattice, scenery.mri_from_volume @ status.registered)
-    slices[_BLEND] = blend(frame, registered)
-    rows, columns = frame.shape
-    width, height = columns * pixel_size[0], rows * pixel_size[1]
-    extent = (-pixel_size[0] / 2, width - pixel_size[0] / 2, height - pixel_size[1] / 2, -pixel_size[1] / 2)
-    shown = dict(zip(slices, part.subplots(1, len(slices)), strict=True))
-    for title, picture in slices.items():
-        axes = shown[title]
-        axes.imshow(picture, extent=extent, cmap="gray", vmin=0, vmax=255, interpolation="bilinear")
-        axes.set_axis_off()
-        _scale_bar(axes, width, height)
-    for title, axes in shown.items():
-        if title in (_ALONE, _BLEND):
-            _draw(axes, wrong, radius, UNCORRECTED, "--")
-        if title != _ALONE:
-            _draw_structures(axes, scenery.structures, status.registered)
-    points = registered_target(recording)
-    chosen = points.stamps == status.stamp
-    error = distances(points, recording.truth)[chosen][0]
-    before = distances(at_rest(recording, points.stamps), recording.truth)[chosen][0]
-    seconds = (status.stamp - tracking_began(recording)) / 1e9
-    part.text(
-        0.006, 0.97,
-        f"{name}, at {seconds:.1f} s:  tumour drawn {error:.1f} mm from where it is; "
-        f"without the correction {before:.1f} mm{_away(wrong)}",
-        color=_TEXT, fontsize=15, ha="left", va="top",
-    )  # fmt: skip
+    images: ImageGeometry,
+    target: Target | None,
+    zero: int,
+) -> bytes:
+    """PNG with one row for each of `choose_moments`, among the images that were ``seen``.
+
+    ``zero`` (ns) is when the time of the rows begins. Raises InputError if there is no accepted image, or if one of the
+    two is missing.
+    """
+    moments = choose_moments(accepted, images.centre, target)
+    wanted = {each.stamp for each in moments}
+    sights = {stamp: sight for stamp, sight in seen if stamp in wanted and sight.believed}
+    if wanted - sights.keys():
+        raise InputError("an image that was registered is missing")
+    rows = [draw_row(each, sights[each.stamp], scenery, images, target) for each in moments]
+    lattice, names = cell_lattice(images), list(rows[0])
+    canvas = np.empty((_TITLE + 2 * (_HEADING + lattice.shape[0]), len(names) * (WIDTH + GAP) - GAP, 3), np.uint8)
+    canvas[...] = BACKGROUND
+    for number, name in enumerate(names):
+        write(canvas, _TITLES[name], (number * (WIDTH + GAP) + 8, 8), 17, FAINT)
+    for number, (name, moment, row) in enumerate(zip(("far from", "near"), moments, rows, strict=True)):
+        top = _TITLE + number * (_HEADING + lattice.shape[0])
+        seconds = (moment.stamp - zero) / 1e9
+        line = f"Organ {name} rest, at {seconds:.1f} s:  {_words(moment, images.centre, target)}"
+        write(canvas, line, (8, top + 8), 19, TEXT)
+        below = canvas[top + _HEADING : top + _HEADING + lattice.shape[0]]
+        for column, picture in enumerate(row.values()):
+            below[:, column * (WIDTH + GAP) :][:, :WIDTH] = picture
+    return cv2.imencode(".png", canvas[..., ::-1])[1].tobytes()
 
 
-def _away(cut: Outline) -> str:
-    return "" if cut.radius else f", and {abs(cut.offset):.0f} mm out of this plane"
+def draw_row(
+    moment: Accepted, sight: Sight, scenery: Scenery, images: ImageGeometry, target: Target | None
+) -> dict[str, Picture]:
+    """The pictures of a row by name, each (rows, columns, 3) on `cell_lattice`; "alone" is the one by the arm alone.
+
+    Where the arm alone would have the ``target`` drawn is dashed; dotted and of its whole size, as seen from in front,
+    if its plane does not meet it.
+    """
+    lattice = cell_lattice(images)
+    cells = draw_cells(sight, scenery, images)
+    without = replace(sight, plane=moment.tracked, believed=False)
+    row = {"live": cells.pop("live"), _ALONE: draw_cells(without, scenery, images)["slice"], **cells}
+    if target is not None:
+        cut = outline(target, moment.tracked)
+        dashes = _dashes(cut.centre, cut.radius or target.radius, 14 if cut.radius else 28)
+        for name in (_ALONE, "blend"):
+            draw(row[name], dashes, lattice, UNCORRECTED, 2)
+    for picture in row.values():
+        _scale_bar(picture, lattice)
+    return row
 
 
-def _draw_structures(axes: Axes, found: Sequence[Structure], volume_from_image: Array) -> None:
-    """Where the plane cuts the tumour and the vessels."""
-    edge = [withStroke(linewidth=3.0, foreground="black", alpha=0.55)]
-    for each in found:
-        colour, width = (CORRECTED, 2.0) if each.tumour else (VESSEL, 1.0)
-        cut = each.surface.cut(volume_from_image)
-        axes.add_collection(LineCollection(cut, colors=colour, linewidths=width, path_effects=edge), autolim=False)
+def _moved(image: Accepted, centre: Array) -> float:
+    return float(np.linalg.norm(apply(image.registered, centre) - apply(image.tracked, centre)))
 
 
-def _draw(axes: Axes, cut: Outline, radius: float, colour: str, line: str) -> None:
-    """The outline; of a sphere that does not meet the plane, its whole outline, dotted, as seen from in front."""
-    shown, style = (cut.radius, line) if cut.radius else (radius, ":")
-    edge = [withStroke(linewidth=3.4, foreground="black", alpha=0.55)]
-    axes.add_patch(Circle(cut.centre, shown, fill=False, color=colour, linestyle=style, linewidth=2, path_effects=edge))
+def _words(moment: Accepted, centre: Array, target: Target | None) -> str:
+    """How far off the target is drawn, with the correction and without; or how far the organ has moved."""
+    if target is None or moment.true is None:
+        return f"corrected by {_moved(moment, centre):.1f} mm"
+    error = np.linalg.norm(apply(inverse(moment.motion), target.place) - moment.true)
+    before = np.linalg.norm(target.place - moment.true)
+    cut = outline(target, moment.tracked)
+    away = "" if cut.radius else f", and {abs(cut.offset):.0f} mm out of this plane"
+    return f"tumour drawn {error:.1f} mm from where it is; without the correction {before:.1f} mm{away}"
 
 
-def _scale_bar(axes: Axes, width: float, height: float) -> None:
-    left, low = 0.03 * width, 0.965 * height
-    axes.plot([left, left + _BAR], [low, low], color=_TEXT, linewidth=3, solid_capstyle="butt")
-    axes.text(left + _BAR / 2, low - 0.015 * height, f"{_BAR:g} mm", color=_TEXT, fontsize=10, ha="center", va="bottom")
+def _dashes(centre: Array, radius: float, count: int) -> Array:
+    """A dashed circle as segments (K, 2, 2), mm: ``count`` dashes as long as the gaps between them."""
+    parts = 4  # straight ones of each dash
+    within = np.linspace(0.0, np.pi / count, parts + 1)
+    angles = 2.0 * np.pi * np.arange(count)[:, None] / count + within
+    points = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return np.stack([points[:, :-1], points[:, 1:]], axis=2).reshape(-1, 2, 2)
+
+
+def _scale_bar(picture: Picture, lattice: Lattice) -> None:
+    rows, columns = lattice.shape
+    left, low, length = round(0.03 * columns), round(0.965 * rows), round(_BAR / lattice.spacing[0])
+    cv2.rectangle(picture, (left, low), (left + length - 1, low + 2), TEXT, cv2.FILLED)
+    write(picture, f"{_BAR:g} mm", (left, low - 19), 13, TEXT)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from deeprs2v_ros.demo.recording import STAGES
 from deeprs2v_ros.geometry import Array
+
+STAGES = ("received", "transform", "network", "correction", "published")
+"""Of an image, in their order."""
 
 COLUMNS = ("until", "median, ms", "95 % within, ms", "of it in this stage, median, ms")
 
@@ -16,6 +20,11 @@ _WORDS = {
     "correction": "the correction had converged",
     "published": "it was on TF",
 }
+
+
+def done_by(status: Any) -> tuple[float, ...]:
+    """When each of `STAGES` was done by a status message, in ms after the stamp; NaN for what was never begun."""
+    return tuple(1e3 * getattr(status, f"latency_{stage}") for stage in STAGES)
 
 
 def stages(times: Array) -> list[tuple[str, float, float, float]]:

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from deeprs2v_ros.bags import opened
+from deeprs2v_ros.demo.latency import done_by
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, rigid
 
 Stamps = NDArray[np.int64]
-
-STAGES = ("received", "transform", "network", "correction", "published")
-"""Of an image, in their order."""
 
 _POINTS = ("/simulation/target", "/monitor/target", "/monitor/target_now", "/monitor/target_predicted")
 _NEEDED = ("/us/image", "/registration/status", "/simulation/target", "/tf_static", "/volume/file", "/volume/markers")
@@ -33,8 +31,7 @@ _UNITS = np.array([_MM_PER_M] * 3 + [1.0] * 3)
 class Status:
     """What became of one image, or, unless it is ``of_image``, what changed without one.
 
-    ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns,
-    and ``stages`` when each of `STAGES` was done, in ms after the stamp, NaN for what was never begun.
+    ``tracked`` and ``registered`` are X and Y, ``motion`` is C; ``latency`` in ns, ``stages`` as `latency.done_by`.
 
     ``predicted`` is C at ``predicted_at`` (ns) and ``uncertainty`` (6, 6) the covariance of a small motion of it about
     ``middle`` (3,), the middle of the volume; mm, rad; NaN without a prediction.
@@ -73,7 +70,8 @@ class Recording:
     states. ``truth``, ``target`` and ``target_now`` are where the target was, where it was looked up for each image,
     and where it was looked up as the latest known. ``end`` is the time of the last message of all.
 
-    ``target_in_volume`` (3,) is the target's place in the volume and ``target_radius`` its size.
+    ``target_in_volume`` (3,) is the target's place in the volume and ``target_radius`` its size; ``image_shape`` is
+    (rows, columns).
     """
 
     images: Stamps
@@ -91,6 +89,7 @@ class Recording:
     target_in_volume: Array
     target_radius: float
     volume_file: Path
+    image_shape: tuple[int, int]
 
 
 def read_recording(bag: str | Path) -> Recording:
@@ -109,6 +108,7 @@ def read_recording(bag: str | Path) -> Recording:
         if child not in fixed:
             raise InputError(f"{bag}: no transform of {child} on tf_static")
     images = [(_stamp(message.header), received) for received, message in found["/us/image"]]
+    first = found["/us/image"][0][1]
     broadcasts = [
         (_stamp(transform.header), received)
         for received, message in found["/tf"]
@@ -131,6 +131,7 @@ def read_recording(bag: str | Path) -> Recording:
         target_in_volume=_vector(fixed["tumor"].translation),
         target_radius=_radius(bag, found["/volume/markers"][-1][1].markers),
         volume_file=Path(found["/volume/file"][-1][1].data),
+        image_shape=(first.height, first.width),
     )
 
 
@@ -146,7 +147,7 @@ def _status(message: Any) -> Status:
         message.reason,
         *(_matrix(pose.position, pose.orientation) for pose in poses),
         latency=message.latency_published * _NS_PER_S,
-        stages=tuple(1e3 * getattr(message, f"latency_{stage}") for stage in STAGES),
+        stages=done_by(message),
         predicted_at=message.predicted_at.sec * _NS_PER_S + message.predicted_at.nanosec,
         predicted=_matrix(message.predicted_motion.position, message.predicted_motion.orientation),
         uncertainty=_UNITS[:, None] * np.reshape(message.predicted_covariance, (6, 6)) * _UNITS,

@@ -6,14 +6,18 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from deeprs2v_ros.demo import latency
-from deeprs2v_ros.demo.accuracy import WRONG, Spread, Summary, summarise, tracking_began
+from deeprs2v_ros.demo.accuracy import WRONG, Spread, Summary, summarise, tracking_began, true_positions
 from deeprs2v_ros.demo.film import film
-from deeprs2v_ros.demo.guidance import guidance_picture
+from deeprs2v_ros.demo.guidance import IN_WORDS, Accepted, Target, guidance_picture
 from deeprs2v_ros.demo.plot import target_plot
 from deeprs2v_ros.demo.recording import Recording, read_recording
 from deeprs2v_ros.demo.scenes import scenery, sights
 from deeprs2v_ros.errors import InputError
+from deeprs2v_ros.geometry import apply, inverse
+from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.pages import heading, page, paragraph, picture, table
 
 Rows = Sequence[tuple[str, str]]
@@ -34,10 +38,13 @@ def write_report(
         states = ", ".join(f"{count} {state}" for state, count in summary.states.items())
         raise InputError(f"{bag}: the target was never tracked ({states})")
     patient = scenery(recording, bag, pixel_size, subject)
-    shown = film(sights(bag, pixel_size), patient, pixel_size, tracking_began(recording))
+    target, began = Target(recording.target_in_volume, recording.target_radius), tracking_began(recording)
+    images = ImageGeometry(recording.image_shape, pixel_size)
     pictures = {
-        "guidance.png": guidance_picture(recording, bag, pixel_size, patient),
-        "guidance.webp": shown or b"",
+        "guidance.png": guidance_picture(
+            accepted_images(recording), sights(bag, pixel_size), patient, images, target, began
+        ),
+        "guidance.webp": film(sights(bag, pixel_size), patient, pixel_size, began),
         "target.png": target_plot(recording, summary),
     }
     for name, content in pictures.items():
@@ -45,6 +52,16 @@ def write_report(
     (folder / "summary.json").write_text(json.dumps(summary.to_json(), indent=1) + "\n", encoding="utf-8")
     (folder / "index.html").write_text(_page(recording, summary, pictures, source), encoding="utf-8")
     return summary
+
+
+def accepted_images(recording: Recording) -> list[Accepted]:
+    """The accepted images of which the truth is known."""
+    known = set(recording.truth.stamps.tolist())
+    statuses = [each for each in recording.statuses if each.accepted and each.stamp in known]
+    stamps = np.array([each.stamp for each in statuses], np.int64)
+    true = apply(inverse(recording.base_from_volume), true_positions(recording.truth, stamps))
+    pairs = zip(statuses, true, strict=True)
+    return [Accepted(each.stamp, each.tracked, each.registered, each.motion, at) for each, at in pairs]
 
 
 def summary_rows(summary: Summary) -> Rows:
@@ -85,7 +102,6 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _page(recording: Recording, summary: Summary, pictures: dict[str, bytes], source: str) -> str:
-    guidance, shown, target = pictures.values()
     return page(
         "Guidance of a breathing liver",
         paragraph(source),
@@ -93,15 +109,12 @@ def _page(recording: Recording, summary: Summary, pictures: dict[str, bytes], so
         f"<b>{summary.uncorrected.rms:.1f} mm</b> off (RMS). Whoever asked at any moment where it is now was told to "
         f"<b>{summary.target_predicted.rms:.1f} mm</b>; where it was on an image, to {summary.target.rms:.1f} mm.</p>",
         heading("What the physician sees"),
-        picture(guidance, "Live frame, slices of the volume and the MRI, and the blend", full=True),
-        paragraph(
-            "Solid blue: the tumour where the registration puts it; yellow: vessels. Dashed orange: where the tumour "
-            "would be drawn by the arm's tracking alone; dotted, if the plane would not meet it there at all."
-        ),
-        picture(shown, "The guidance view over ten seconds", full=True, kind="webp"),
+        picture(pictures["guidance.png"], "Live frame, slices of the volume and the MRI, and the blend", full=True),
+        paragraph(IN_WORDS),
+        picture(pictures["guidance.webp"], "The guidance view over ten seconds", full=True, kind="webp"),
         paragraph("The guidance view as it was shown, from the first image that was tracked on."),
         heading("Where the tumour is"),
-        picture(target, "True and broadcast position of the tumour over time", full=True),
+        picture(pictures["target.png"], "True and broadcast position of the tumour over time", full=True),
         paragraph(
             "Looked up on TF in base_link by a separate process: measured, at the time of each image; predicted and "
             "latest measured, fifty times a second at whatever moment it was, against the truth at that moment."

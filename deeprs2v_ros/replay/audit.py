@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deeprs2v_ros.bags import Bag
+from deeprs2v_ros.demo.latency import done_by
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply
 from deeprs2v_ros.replay.messages import rigid_from, stamp_of, time_of
@@ -27,6 +28,7 @@ class Said:
     there, and when it was settled, on the nodes' clock; ``came``, ``began`` and ``recorded`` are when it came, when its
     turn came, and when all this was said, on the bag's; ns. ``tracked`` X, ``registered`` Y (4, 4) mm are None where
     they were never there. ``from_rest``: the registration began at X, as if nothing were known of the organ.
+    ``stages`` are when each stage was done, as `latency.done_by`.
     ``offset`` is image_time_offset in ns, where the message tells it. ``age`` (s) is that of the last accepted image.
     """
 
@@ -44,6 +46,7 @@ class Said:
     registered: Array | None
     from_rest: bool
     followed: bool
+    stages: tuple[float, ...]
     offset: int | None
     age: float
     volume: str
@@ -120,6 +123,7 @@ def _said(message: Any, recorded: int, free: int, centre: Array) -> Said:
         registered=registered,
         from_rest=registered is not None and _is_from_rest(tracked, registered, centre, message.prior_distance_mm),
         followed=bool(message.followed),
+        stages=done_by(message),
         # An accepted image is the last accepted one, and the prediction counts from what that shows.
         offset=_offset(message, stamp, concluded) if message.accepted else None,
         age=message.correction_age,

@@ -12,8 +12,9 @@ import numpy as np
 
 from deeprs2v_ros.demo import latency
 from deeprs2v_ros.demo.accuracy import WRONG, Spread, distances, spread, summarise
+from deeprs2v_ros.demo.guidance import IN_WORDS
 from deeprs2v_ros.demo.plot import target_plot
-from deeprs2v_ros.demo.recording import STAGES, Points, Recording
+from deeprs2v_ros.demo.recording import Points, Recording
 from deeprs2v_ros.demo.recording import Status as RecordedStatus
 from deeprs2v_ros.files import write_folder
 from deeprs2v_ros.geometry import Array, apply, inverse
@@ -22,7 +23,7 @@ from deeprs2v_ros.replay.agreement import Agreement, in_words
 from deeprs2v_ros.replay.plot import course_plot
 from deeprs2v_ros.replay.replay import Replayed
 from deeprs2v_ros.replay.statuses import Status
-from deeprs2v_ros.replay.views import guidance_film
+from deeprs2v_ros.replay.views import guidance_views
 
 _NONE = Points(np.zeros(0, np.int64), np.zeros((0, 3)))
 
@@ -69,8 +70,8 @@ def errors_of(replayed: Replayed) -> Errors | None:
 def write_report(folder: Path, replayed: Replayed, bag: Path, volume: Path) -> None:
     """Write index.html, course.png and summary.json into ``folder``, about a ``bag`` that was played.
 
-    As well guidance.webp, if anything was accepted, and target.png, where the target's place is known. Raises
-    InputError for a folder that cannot be written.
+    As well guidance.png and guidance.webp, if anything was accepted, and target.png, where the target's place is known.
+    Raises InputError for a folder that cannot be written.
     """
     pictures = {"course.png": course_plot(replayed.statuses)}
     errors = errors_of(replayed)
@@ -78,16 +79,24 @@ def write_report(folder: Path, replayed: Replayed, bag: Path, volume: Path) -> N
         recording = _as_recording(replayed)
         pictures["target.png"] = target_plot(recording, summarise(recording))
     summary = _summary(replayed, errors)
-    shown = guidance_film(replayed, bag, volume)
     parts = [paragraph(f"{bag}, played without ROS; poses from {replayed.poses}."), heading("In numbers")]
     parts.append(table(_rows(summary, errors, replayed.agreement)))
-    if shown is not None:
-        pictures["guidance.webp"] = shown
-        parts += [heading("What the physician sees"), picture(shown, "The guidance view", full=True, kind="webp")]
-    if replayed.said:
+    seen = guidance_views(replayed, bag, volume)
+    pictures |= seen
+    if seen:
+        parts += [
+            heading("What the physician sees"),
+            picture(seen["guidance.png"], "Live frame, slices of the volume, and the blend", full=True),
+            paragraph(IN_WORDS),
+            picture(seen["guidance.webp"], "The guidance view", full=True, kind="webp"),
+            paragraph("The guidance view around where the organ was farthest from rest."),
+        ]
+    stages = [each.stages for each in replayed.said.values() if each.accepted]
+    if stages:
         parts += [
             heading("Where the time of an image went, when the nodes ran"),
-            table(latency.rows(_stages(replayed)), latency.COLUMNS, numbers=True),
+            table(latency.rows(stages), latency.COLUMNS, numbers=True),
+            paragraph("Of images that they accepted, from the image's stamp on."),
         ]
     if "target.png" in pictures:
         parts += [heading("Where the target is"), picture(pictures["target.png"], "Target over time", full=True)]
@@ -98,16 +107,6 @@ def write_report(folder: Path, replayed: Replayed, bag: Path, volume: Path) -> N
     text = json.dumps(summary, indent=1) + "\n"
     html = page("Replay of a recording", *parts)
     write_folder(folder, {**pictures, "summary.json": text.encode(), "index.html": html.encode()})
-
-
-def _stages(replayed: Replayed) -> list[tuple[float, ...]]:
-    """When the nodes were done with each stage of each image that they accepted, ms after its stamp."""
-    accepted = [each for each in replayed.said.values() if each.accepted]
-    times = [(each.received, each.located, None, each.concluded, None) for each in accepted]
-    return [
-        tuple(np.nan if time is None else (time - each.stamp) / 1e6 for time in row)
-        for each, row in zip(accepted, times, strict=True)
-    ]
 
 
 def _summary(replayed: Replayed, errors: Errors | None) -> dict[str, object]:
@@ -207,8 +206,9 @@ def _as_recording(replayed: Replayed) -> Recording:
         end=max(each.concluded for each in statuses),
         base_from_volume=replayed.base_from_volume,
         target_in_volume=replayed.target_in_volume,
-        target_radius=float("nan"),
+        target_radius=replayed.target_radius,
         volume_file=Path(replayed.statuses[-1].volume),
+        image_shape=replayed.images.shape,
     )
 
 
@@ -221,7 +221,7 @@ def _as_recorded(status: Status) -> RecordedStatus:
         status.shown, status.frame is not None, status.state, status.accepted, status.reason,
         tracked, registered, motion,
         float(status.concluded - status.stamp),
-        stages=(np.nan,) * len(STAGES),
+        stages=(np.nan,) * len(latency.STAGES),
         predicted_at=status.concluded, predicted=nothing,
         uncertainty=np.full((6, 6), np.nan), middle=np.full(3, np.nan),
     )  # fmt: skip

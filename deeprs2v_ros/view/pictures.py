@@ -39,8 +39,10 @@ WIDTH = 480
 BAR, CAPTION, GAP = 54, 30, 6
 """Pixels of the panel's bar, of the line above each picture, and between pictures."""
 
-_TITLES = {"live": "Live ultrasound", "slice": "3D ultrasound", "mri": "MRI / CT", "blend": "Live and 3D, blended"}
-_NOT_CORRECTED = ", arm alone"
+TITLES = {"live": "Live ultrasound", "slice": "3D ultrasound", "mri": "MRI / CT", "blend": "Live and 3D, blended"}
+"""What is written above each picture of the panel, in their order."""
+NOT_CORRECTED = ", arm alone"
+"""What is added above a slice that nobody believes."""
 
 Picture = NDArray[np.uint8]
 
@@ -83,15 +85,38 @@ def draw_pictures(sight: Sight, scenery: Scenery, images: ImageGeometry, wanted:
     return {name: _panel(sight, scenery, images) if name == "panel" else getattr(artist, name) for name in wanted}
 
 
+def draw_cells(sight: Sight, scenery: Scenery, images: ImageGeometry) -> dict[str, Picture]:
+    """The pictures of the panel by name, each (rows, columns, 3) on `cell_lattice`, outlines in every one."""
+    artist = _Artist(sight, scenery, images, cell_lattice(images).shape)
+    cells = {name: getattr(artist, name) for name in TITLES if name != "mri" or scenery.mri is not None}
+    return {name: artist.outlined(picture) if _is_tissue(name) else picture for name, picture in cells.items()}
+
+
+def cell_lattice(images: ImageGeometry) -> Lattice:
+    """Where the pixels of a picture of the panel are: `WIDTH` of them across the image, and square."""
+    rows, columns = images.shape
+    x, y = images.pixel_size
+    return _lattice(images, (round(WIDTH * rows * y / (columns * x)), WIDTH))
+
+
+def _lattice(images: ImageGeometry, shape: tuple[int, int]) -> Lattice:
+    """Where the pixels of a picture of a ``shape`` are that shows as much as an image does."""
+    shrunk = np.array(images.shape[::-1]) / shape[::-1]
+    size = np.array(images.pixel_size)
+    x, y = (0.5 * (shrunk - 1.0) * size).tolist()
+    return Lattice(shape, tuple((shrunk * size).tolist()), (x, y))
+
+
+def _is_tissue(name: str) -> bool:
+    return name in ("slice", "mri")
+
+
 class _Artist:
     """Draws pictures of a ``shape`` (rows, columns), all of the same field of view, and none of them twice."""
 
     def __init__(self, sight: Sight, scenery: Scenery, images: ImageGeometry, shape: tuple[int, int]) -> None:
         self._sight, self._scenery, self._centre = sight, scenery, images.centre
-        shrunk = np.array(images.shape[::-1]) / shape[::-1]
-        size = np.array(images.pixel_size)
-        x, y = (0.5 * (shrunk - 1.0) * size).tolist()
-        self._lattice = Lattice(shape, tuple((shrunk * size).tolist()), (x, y))
+        self._lattice = _lattice(images, shape)
         self._line = max(2, round(shape[0] / 300))
 
     @cached_property
@@ -147,23 +172,18 @@ class _Artist:
 
 
 def _panel(sight: Sight, scenery: Scenery, images: ImageGeometry) -> Picture:
-    rows, columns = images.shape
-    x, y = images.pixel_size
-    height = round(WIDTH * rows * y / (columns * x))
-    artist = _Artist(sight, scenery, images, (height, WIDTH))
-    names = [name for name in _TITLES if name != "mri" or scenery.mri is not None]
-    panel = np.empty((BAR + CAPTION + height, len(names) * (WIDTH + GAP) - GAP, 3), np.uint8)
+    cells = draw_cells(sight, scenery, images)
+    height = cells["live"].shape[0]
+    panel = np.empty((BAR + CAPTION + height, len(cells) * (WIDTH + GAP) - GAP, 3), np.uint8)
     panel[...] = BACKGROUND
     _write_bar(panel[:BAR], sight, scenery)
-    for number, name in enumerate(names):
+    for number, (name, picture) in enumerate(cells.items()):
         left, top = number * (WIDTH + GAP), BAR + CAPTION
-        tissue = name not in ("live", "blend")
-        alone = _NOT_CORRECTED if tissue and sight.plane is not None and not sight.believed else ""
-        write(panel, _TITLES[name] + alone, (left + 8, BAR + 5), 15, FAINT)
-        picture = getattr(artist, name)
-        panel[top:, left : left + WIDTH] = artist.outlined(picture) if tissue else picture
+        alone = NOT_CORRECTED if _is_tissue(name) and sight.plane is not None and not sight.believed else ""
+        write(panel, TITLES[name] + alone, (left + 8, BAR + 5), 15, FAINT)
+        panel[top:, left : left + WIDTH] = picture
         cv2.rectangle(panel, (left, top), (left + WIDTH - 1, top + height - 1), COLOURS[sight.state], 2)
-        if tissue and sight.plane is None:
+        if _is_tissue(name) and sight.plane is None:
             write(panel, "not known yet", (left + WIDTH // 2 - 50, top + height // 2), 15, FAINT)
     return panel
 
