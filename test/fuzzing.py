@@ -34,12 +34,12 @@ from deeprs2v_ros.evaluation.poses import PoseRow, read_poses, write_poses
 from deeprs2v_ros.imaging.mask import read_mask
 from deeprs2v_ros.imaging.sequence import Sequence, read_sequence, write_sequence
 from deeprs2v_ros.imaging.volume import Volume, read_volume, to_image
+from deeprs2v_ros.messages import covariance_of, image_of, joints_of, stamp_of, transforms_of
 from deeprs2v_ros.network.architectures import build
 from deeprs2v_ros.network.checkpoint import Description, load_weights, save_weights
 from deeprs2v_ros.parameters.cart import declare_images
 from deeprs2v_ros.parameters.file import read_parameters
 from deeprs2v_ros.parameters.guidance import declare_guidance
-from deeprs2v_ros.replay.messages import covariance_of, image_of, joints_of, stamp_of, transforms_of
 from deeprs2v_ros.replay.topics import choose_topics, read_links
 from deeprs2v_ros.resources import resource
 

@@ -13,7 +13,7 @@ from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from deeprs2v_ros import bag_bounds
 from deeprs2v_ros.bags import opened
 from deeprs2v_ros.errors import InputError
-from deeprs2v_ros.replay.messages import rigid_from
+from deeprs2v_ros.messages import rigid_from
 
 MODES = [(StoragePlugin.MCAP, None), (StoragePlugin.MCAP, CompressionMode.STORAGE),
          (StoragePlugin.MCAP, CompressionMode.FILE), (StoragePlugin.SQLITE3, None)]  # fmt: skip

@@ -10,7 +10,6 @@ from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.slicing import Lattice
 from deeprs2v_ros.registration.arrivals import Refusal
 from deeprs2v_ros.registration.gate import Reason
-from deeprs2v_ros.registration.pyramid import sample_volume
 from deeprs2v_ros.registration.supervisor import State
 from deeprs2v_ros.view.outlines import draw
 from deeprs2v_ros.view.pictures import BAR, CAPTION, GAP, WIDTH, Scenery, Sight, draw_pictures
@@ -25,7 +24,7 @@ POSE = middle_pose(VOLUME)
 
 @pytest.fixture(scope="module")
 def scenery():
-    slicer = Slicer(sample_volume(VOLUME, 0.8), fan(), IMAGES.pixel_size)
+    slicer = Slicer(VOLUME, fan(), IMAGES.pixel_size)
     return Scenery(slicer, structures=structures({}, apply(POSE, CENTRE), 10.0))
 
 

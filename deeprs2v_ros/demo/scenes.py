@@ -20,8 +20,7 @@ from deeprs2v_ros.geometry import inverse
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import find_mask
 from deeprs2v_ros.imaging.volume import read_volume
-from deeprs2v_ros.registration.pyramid import sample_volume
-from deeprs2v_ros.replay.messages import image_of, stamp_of
+from deeprs2v_ros.messages import image_of, stamp_of
 from deeprs2v_ros.simulation.anatomy import make_liver
 from deeprs2v_ros.simulation.mri import LABELS, make_mri, scene_anatomy
 from deeprs2v_ros.view.pictures import Scenery, Sight
@@ -77,7 +76,7 @@ def scenery(recording: Recording, bag: Path, pixel_size: tuple[float, float], su
     volume = read_volume(recording.volume_file)
     mask = find_valid_area(sights(bag, pixel_size))
     target, radius = recording.target_in_volume, recording.target_radius
-    slicer = Slicer(sample_volume(volume, float(volume.spacing.min())), mask, pixel_size)
+    slicer = Slicer(volume, mask, pixel_size)
     found = Scenery(slicer, structures=structures({}, target, radius))
     if subject is None:
         return found

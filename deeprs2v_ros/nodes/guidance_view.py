@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
 from time import monotonic
 from typing import Any
@@ -65,13 +65,12 @@ class GuidanceView(Node):
         self._early: RegistrationStatus | None = None  # whose image has not come yet
         self._last: Sight | None = None
         self._heard = self._shown = 0.0
-        self._reading: Future[None] | None = None
         self._statuses = Inflow()
         self._live: LiveImages | None = None
         self.create_subscription(RegistrationStatus, "registration/status", self._on_status, qos.STATUS)
         self.create_subscription(String, "volume/file", self._on_volume, qos.LATCHED)
         self.create_timer(WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._jump = on_jump_back(self, self._waiting.clear)
+        self._jump = on_jump_back(self, self._forget)
         self._diagnostics = Diagnostics(self, self._condition)
         self._thread.start()
 
@@ -107,7 +106,11 @@ class GuidanceView(Node):
             self._mailbox.put((message, status))
 
     def _on_volume(self, message: String) -> None:
-        self._reading = self._background.submit(self._patient.use_volume, message.data)
+        self._background.submit(self._patient.use_volume, message.data)
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        self._early = None
 
     def _watch(self) -> None:
         if self._views.wanted and self._live is None:
@@ -120,15 +123,6 @@ class GuidanceView(Node):
         believed = self._last is not None and self._last.believed and now - self._shown > OUT_OF_DATE
         if believed or (unheard and now - self._shown > REPEATED):
             self._mailbox.put((None, None))
-        self._say_what_failed()
-
-    def _say_what_failed(self) -> None:
-        if self._reading is None or not self._reading.done():
-            return
-        reading, self._reading = self._reading, None
-        error = None if reading.cancelled() else reading.exception()
-        if error is not None:
-            self.get_logger().error(f"cannot be shown: {error}")
 
     def _condition(self) -> Condition:
         values = {**self._statuses.values("statuses"), "structures": len(self._patient.scenery.structures)}

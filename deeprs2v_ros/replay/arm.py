@@ -10,8 +10,8 @@ from deeprs2v_ros.arm.joint_check import BEHIND, JointCheck
 from deeprs2v_ros.arm.refusals import SampleError
 from deeprs2v_ros.arm.uncertainty import UncertainArm
 from deeprs2v_ros.frames import IMAGE
+from deeprs2v_ros.messages import joints_of, stamp_of, transforms_of
 from deeprs2v_ros.replay.clock import BagClock, Seen
-from deeprs2v_ros.replay.messages import joints_of, stamp_of, transforms_of
 from deeprs2v_ros.replay.player import Player
 from deeprs2v_ros.replay.transforms import TransformTree
 

@@ -14,7 +14,7 @@ from deeprs2v_ros.bags import Bag
 from deeprs2v_ros.demo.latency import done_by
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply
-from deeprs2v_ros.replay.messages import rigid_from, stamp_of, time_of
+from deeprs2v_ros.messages import rigid_from, stamp_of, time_of
 
 _ROUNDING = 1e-3
 """mm between two ways to say how far a registration has gone."""

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import IMAGE, VOLUME
 from deeprs2v_ros.geometry import Array, seen_from
+from deeprs2v_ros.messages import image_of, stamp_of
 from deeprs2v_ros.registration.arrivals import Arrival, Refusal
 from deeprs2v_ros.registration.guidance import Clock, Guidance, Outcome
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.replay.clock import BagClock, Seen
-from deeprs2v_ros.replay.messages import image_of, stamp_of
 from deeprs2v_ros.replay.transforms import TransformTree
 
 Begin = Callable[[Clock, Executor], Guidance]

@@ -14,7 +14,9 @@ from typing import Any
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
+from deeprs2v_ros.messages import image_of, stamp_of
 from deeprs2v_ros.registration.arrivals import Arrival, Refusal
+from deeprs2v_ros.registration.gate import Reason
 from deeprs2v_ros.registration.guidance import CONTRADICTED, Clock, GuidanceSettings, Outcome
 from deeprs2v_ros.registration.prediction import Prediction
 from deeprs2v_ros.registration.preparation import prepare
@@ -22,7 +24,6 @@ from deeprs2v_ros.registration.supervisor import State, Verdict
 from deeprs2v_ros.replay.audit import Audit, Said
 from deeprs2v_ros.replay.background import PREPARING, Background
 from deeprs2v_ros.replay.clock import BagClock, Seen
-from deeprs2v_ros.replay.messages import image_of, stamp_of
 from deeprs2v_ros.replay.player import Begin, Conclusion, Player, started
 from deeprs2v_ros.replay.transforms import TransformTree
 
@@ -194,8 +195,8 @@ class Reenactment(Player):
         return self._guidance.on_image(arrival, image, locate, self._arm_at(said.began))
 
     def _locate(self, said: Said, shown: int, time: int) -> Array | None:
-        if time != shown:
-            return self._look_up(time)
+        if time != shown:  # asked whether the image is late: only where the nodes thought so, who knew more of the arm
+            return self._look_up(time) if said.reason == Reason.STAMPED_LATE.value else None
         if said.reason == Refusal.NO_TRANSFORM.value:
             return None
         return said.tracked if self._located else self._look_up(time)

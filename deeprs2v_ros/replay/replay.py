@@ -18,6 +18,7 @@ from deeprs2v_ros.geometry import Array
 from deeprs2v_ros.imaging.image_geometry import ImageGeometry
 from deeprs2v_ros.imaging.mask import read_mask
 from deeprs2v_ros.imaging.volume import read_volume
+from deeprs2v_ros.messages import covariance_of, point_of, rigid_from, stamp_of
 from deeprs2v_ros.parameters import cart, guidance
 from deeprs2v_ros.parameters.file import GivenParameters, ParameterFile, read_parameters
 from deeprs2v_ros.parameters.spelling import check_spelling
@@ -26,7 +27,6 @@ from deeprs2v_ros.replay.agreement import Agreement, agreement
 from deeprs2v_ros.replay.arm import Kinematics, RecordedTransforms
 from deeprs2v_ros.replay.audit import Said, read_audit
 from deeprs2v_ros.replay.clock import BagClock
-from deeprs2v_ros.replay.messages import covariance_of, point_of, rigid_from, stamp_of
 from deeprs2v_ros.replay.player import Conclusion, Player
 from deeprs2v_ros.replay.reenactment import SET_ASIDE, Reenactment
 from deeprs2v_ros.replay.statuses import Status, status_of

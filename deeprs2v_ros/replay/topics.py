@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deeprs2v_ros.bags import Bag
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.replay.messages import transforms_of
+from deeprs2v_ros.messages import transforms_of
 
 IMAGES, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 JOINTS = "sensor_msgs/msg/JointState"

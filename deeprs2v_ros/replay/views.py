@@ -16,9 +16,8 @@ from deeprs2v_ros.demo.scenes import Seen, find_valid_area
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse
 from deeprs2v_ros.imaging.volume import read_volume
-from deeprs2v_ros.registration.pyramid import sample_volume
+from deeprs2v_ros.messages import image_of
 from deeprs2v_ros.registration.supervisor import State
-from deeprs2v_ros.replay.messages import image_of
 from deeprs2v_ros.replay.replay import Replayed
 from deeprs2v_ros.replay.statuses import Status
 from deeprs2v_ros.view.pictures import Scenery, Sight
@@ -62,9 +61,8 @@ def _accepted(replayed: Replayed) -> list[Accepted]:
 
 
 def _scenery(replayed: Replayed, bag: Path, path: Path) -> Scenery:
-    volume = read_volume(path)
     mask = find_valid_area(_sights(replayed, bag), replayed.images.shape)
-    slicer = Slicer(sample_volume(volume, float(volume.spacing.min())), mask, replayed.images.pixel_size)
+    slicer = Slicer(read_volume(path), mask, replayed.images.pixel_size)
     return Scenery(slicer, structures=structures({}, replayed.target_in_volume, replayed.target_radius))
 
 

@@ -10,7 +10,7 @@ from deeprs2v_ros.bags import opened
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.frames import BASE, VOLUME
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.replay.messages import transforms_of
+from deeprs2v_ros.messages import transforms_of
 from deeprs2v_ros.replay.topics import TRANSFORMS
 
 _SAME = 1e-3

@@ -53,7 +53,7 @@ class Sight:
 
     ``frame`` (rows, columns) is the image. ``plane`` is where it is in the volume, volume_from_image (4, 4) mm; None if
     nobody knows. ``believed``: anatomy may be drawn on it. ``covariance`` (6, 6) is that of the plane about the image
-    centre, in image axes.
+    centre, in image axes. ``predicted``: it is known where the organ is now, and not only on the image.
     """
 
     frame: Picture
@@ -62,6 +62,7 @@ class Sight:
     plane: Array | None = None
     believed: bool = False
     covariance: Array | None = None
+    predicted: bool = False
 
 
 @dataclass(frozen=True)

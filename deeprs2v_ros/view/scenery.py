@@ -52,9 +52,8 @@ def structures(
 ) -> tuple[Structure, ...]:
     """All ``surfaces`` (volume frame), by name: those with "tumo" in it are tumours.
 
-    ``coarse`` are some of them with fewer triangles.
-
-    If there is none, the tumour is a sphere of ``radius`` mm about ``tumour`` (3,), if that is known.
+    If there is none, the tumour is a sphere of ``radius`` mm about ``tumour`` (3,), if that is known. ``coarse`` are
+    the same surfaces with fewer triangles, where there are such.
     """
     found: list[Structure] = []
     for name, surface in surfaces.items():

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import Array, apply, inverse, is_covariance, seen_from, turned_covariance
+from deeprs2v_ros.messages import MM, point_of, rigid_from
 from deeprs2v_ros.registration.supervisor import State
-from deeprs2v_ros.replay.messages import MM, point_of, rigid_from
 from deeprs2v_ros.view.pictures import Sight
 
 NO_STATUS = "NO_STATUS"
@@ -29,13 +29,14 @@ def sight_of(status: Any, frame: NDArray[np.uint8], centre: Array) -> Sight:
     says.
     """
     state, reason = State(status.state), status.reason
+    predicted = _transform(status.predicted_motion) is not None
     tracked, held = _transform(status.tracked_pose), _transform(status.broadcast_motion)
     if status.accepted:
         plane = _transform(status.pose)
-        return Sight(frame, state, reason, plane, plane is not None, _of_pose(status, plane))
+        return Sight(frame, state, reason, plane, plane is not None, _of_pose(status, plane), predicted)
     if state in (State.TRACKING, State.HOLDING) and tracked is not None and held is not None:
         plane = held @ tracked
-        return Sight(frame, state, reason, plane, True, _of_motion(status, plane, centre))
+        return Sight(frame, state, reason, plane, True, _of_motion(status, plane, centre), predicted)
     return Sight(frame, state, reason, tracked)
 
 

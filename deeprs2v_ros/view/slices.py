@@ -7,21 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeprs2v_ros.geometry import Array
-from deeprs2v_ros.imaging.slicing import Lattice, SampledVolume, take_slice
+from deeprs2v_ros.imaging.slicing import Lattice, take_slice
 from deeprs2v_ros.imaging.volume import Volume
+from deeprs2v_ros.registration.pyramid import sample_volume
 
 Picture = NDArray[np.uint8]
 
 
 class Slicer:
-    """Shows a sampled ``volume`` on planes the size of a frame.
+    """Shows a ``volume``, as fine as it is, on planes the size of a frame.
 
     ``mask`` (rows, columns) is the frames' valid area, ``pixel_size`` (x, y) mm. Every second pixel is sampled, which
     is still finer than voxels are, and the rest interpolated.
     """
 
-    def __init__(self, volume: SampledVolume, mask: NDArray[np.bool_], pixel_size: tuple[float, float]) -> None:
-        self._volume, self._shape = volume, mask.shape
+    def __init__(self, volume: Volume, mask: NDArray[np.bool_], pixel_size: tuple[float, float]) -> None:
+        self._volume = sample_volume(volume, float(volume.spacing.min()))
+        self._shape = mask.shape
         self._mask = np.ascontiguousarray(mask[::2, ::2])
         # The middle of two by two pixels, so that enlarging by two brings every value to its pixel.
         x, y = pixel_size

@@ -85,13 +85,13 @@ class Room:
     def frame(self):
         return cut_frame(VOLUME_IMAGE, POSE, seed=self._stamp // 10**8 % 1000)
 
-    def show(self, state, reason="", accepted=False, pose=None, tracked=None, held=None, sigma=0.5):
+    def show(self, state, reason="", accepted=False, pose=None, tracked=None, held=None, sigma=0.5, predicted=True):
         """One image and what is said of it: the pictures of it by name."""
         self._stamp += 10**8
         stamp = self._stamp
         self._image.publish(image_message(self.frame(), "mono8", IMAGE, stamp_message(stamp)))
         self.until(lambda: stamp in self.view._waiting)
-        self._status.publish(self.status(stamp, state, reason, accepted, pose, tracked, held, sigma))
+        self._status.publish(self.status(stamp, state, reason, accepted, pose, tracked, held, sigma, predicted))
         self.until(
             lambda: (
                 all(stamp in found for found in self.pictures.values())
@@ -110,10 +110,13 @@ class Room:
         self.until(lambda: all(self.pictures.values()))
         return {name: list(found.values())[-1] for name, found in self.pictures.items()}
 
-    def status(self, stamp, state, reason="", accepted=False, pose=None, tracked=None, held=None, sigma=0.5):
+    def status(
+        self, stamp, state, reason="", accepted=False, pose=None, tracked=None, held=None, sigma=0.5, predicted=True
+    ):
         message = Status(state=int(state), accepted=accepted, reason=reason, without_image=False)
         message.header.stamp = stamp_message(stamp)
         places = {"pose": pose, "tracked_pose": tracked, "broadcast_motion": held}
+        places["predicted_motion"] = np.eye(4) if predicted else None
         for name, place in places.items():
             setattr(message, name, NOWHERE if place is None else pose_message(place))
         message.covariance = message.broadcast_covariance = covariance_message(np.diag([sigma**2] * 3 + [1e-8] * 3))
@@ -257,6 +260,10 @@ def test_surfaces_go_with_the_belief_and_by_themselves(room):
     assert np.linalg.norm(corners - TUMOUR_AT, axis=1) == pytest.approx(RADIUS, abs=0.3)
     assert shown.header.frame_id == "us_volume_predicted" and shown.frame_locked
     assert 0 < shown.lifetime.nanosec <= 5 * 10**8
+    room.markers.clear()
+    room.show(Status.TRACKING, accepted=True, pose=POSE, tracked=POSE, predicted=False)  # TF keeps the last prediction
+    room.until(lambda: room.markers)
+    assert anatomy(Marker.DELETE) and not anatomy(Marker.ADD)
     room.markers.clear()
     room.show(Status.LOST, "OUT_OF_VOLUME", tracked=POSE)
     room.until(lambda: room.markers)

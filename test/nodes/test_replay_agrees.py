@@ -13,6 +13,7 @@ from tf2_ros import BufferCore, TransformException
 
 from deeprs2v_ros.errors import InputError
 from deeprs2v_ros.geometry import rigid, rounded
+from deeprs2v_ros.messages import covariance_of, image_of, rigid_from, transforms_of
 from deeprs2v_ros.nodes.topics.conversions import (
     covariance_from_pose,
     image_from_message,
@@ -21,7 +22,6 @@ from deeprs2v_ros.nodes.topics.conversions import (
     transform_from_message,
     uncertain_pose_message,
 )
-from deeprs2v_ros.replay.messages import covariance_of, image_of, rigid_from, transforms_of
 from deeprs2v_ros.replay.transforms import TransformTree
 
 SECOND = 10**9

@@ -28,7 +28,6 @@ from deeprs2v_ros.nodes.topics import qos
 from deeprs2v_ros.nodes.topics.conversions import transform_from_message
 from deeprs2v_ros.parameters.cart import declare_tumour_radius
 from deeprs2v_ros.parameters.declaring import NUMBERS
-from deeprs2v_ros.registration.pyramid import sample_volume
 from deeprs2v_ros.simulation.anatomy import make_liver
 from deeprs2v_ros.simulation.mri import LABELS, make_mri, scene_anatomy
 from deeprs2v_ros.view.pictures import Scenery
@@ -106,14 +105,12 @@ class Patient:
         self.trouble = "no volume yet"
 
     def use_volume(self, path: str) -> None:
-        """Show the volume at ``path`` from now on; none if it is empty. Raises InputError."""
+        """Show the volume at ``path`` from now on; none if it is empty, or cannot be read, which is then a trouble."""
+        volume, self.trouble = None, "" if path else "no volume yet"
         try:
             volume = read_volume(path) if path else None
-        except InputError as error:
-            self.trouble = str(error)
-            volume = None
-        else:
-            self.trouble = "" if path else "no volume yet"
+        except (InputError, MemoryError) as error:
+            self.trouble = f"{path}: not enough memory" if isinstance(error, MemoryError) else str(error)
         with self._lock:
             self._volume, self._made_for = volume, ()
             self.scenery = replace(self.scenery, slicer=None)
@@ -140,8 +137,7 @@ class Patient:
                 scenery = self._scenery(volume_from_mri, tumour)
                 self._made_for = key
             if scenery.slicer is None and self._volume is not None and self._mask is not None:
-                sampled = sample_volume(self._volume, float(self._volume.spacing.min()))
-                scenery = replace(scenery, slicer=Slicer(sampled, self._mask, self._images.pixel_size))
+                scenery = replace(scenery, slicer=Slicer(self._volume, self._mask, self._images.pixel_size))
             self.scenery = scenery
         return scenery
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from builtin_interfaces.msg import Time as Stamp
 from geometry_msgs.msg import Point
+from rclpy.duration import Duration
 from visualization_msgs.msg import Marker, MarkerArray
 
 from deeprs2v_ros.frames import BASE, IMAGE, PREDICTED, VOLUME
@@ -24,8 +25,8 @@ NOW, HELD, AT_REST = (0.15, 0.75, 0.35, 0.8), (0.95, 0.65, 0.1, 0.6), (0.6, 0.6,
 LIFETIME = 0.3
 """Seconds after which RViz takes away a tumour that nobody renews."""
 
-PLANE_LIFETIME, SURFACE_LIFETIME = 0.9, 0.5
-"""The same of the live plane's border and of surfaces."""
+SURFACE_LIFETIME, WHY_LIFETIME = 0.5, 1.5
+"""The same of what is believed, and of why nothing is, which is said once a second."""
 
 
 def at_acquisition(volume: Volume, tumour: Array, radius: float) -> MarkerArray:
@@ -58,8 +59,11 @@ def tumour_now(place: Array, radius: float, held: bool, stamp: Stamp) -> MarkerA
     return MarkerArray(markers=[sphere])
 
 
-def plane_border(width: float, height: float, state: State, why: str) -> list[Marker]:
-    """The live plane's edge in the colour of ``state``, and the state with its reason above it; mm, in us_image."""
+def plane_border(width: float, height: float, state: State, why: str, believed: bool) -> list[Marker]:
+    """The live plane's edge in the colour of ``state``, and the state with its reason above it; mm, in us_image.
+
+    Green must not outlast what it says, so it goes away sooner if ``believed``.
+    """
     colour = (*(level / 255.0 for level in COLOURS[state]), 1.0)
     border = _marker(IMAGE, "plane", Marker.LINE_STRIP, colour)
     border.scale.x = 0.002
@@ -70,7 +74,7 @@ def plane_border(width: float, height: float, state: State, why: str) -> list[Ma
     text.scale.z = 0.012
     text.pose.position.x, text.pose.position.y = 0.5 * METRES * width, -0.03
     for each in (border, text):
-        each.lifetime.nanosec = round(1e9 * PLANE_LIFETIME)
+        each.lifetime = Duration(seconds=SURFACE_LIFETIME if believed else WHY_LIFETIME).to_msg()
     return [border, text]
 
 

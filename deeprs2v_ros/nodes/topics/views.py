@@ -71,8 +71,8 @@ class Views:
     def _around(self, sight: Sight, scenery: Scenery) -> MarkerArray:
         rows, columns = self._images.shape
         width, height = columns * self._images.pixel_size[0], rows * self._images.pixel_size[1]
-        markers = plane_border(width, height, sight.state, because(sight.state, sight.reason))
-        if not sight.believed:
+        markers = plane_border(width, height, sight.state, because(sight.state, sight.reason), sight.believed)
+        if not (sight.believed and sight.predicted):  # TF would go on giving away the last prediction
             return MarkerArray(markers=markers + surfaces(scenery.structures, gone=True))
         if monotonic() - self._renewed > SURFACES_PERIOD:
             self._renewed = monotonic()

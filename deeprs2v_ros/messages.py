@@ -1,4 +1,7 @@
-"""Recorded messages as arrays: metres become millimetres here. Anything that is no such thing raises InputError."""
+"""Messages as arrays, without ROS: of a bag, or live ones, which have the same fields.
+
+Metres become millimetres here. Anything that is no such thing raises InputError.
+"""
 
 from __future__ import annotations
 
