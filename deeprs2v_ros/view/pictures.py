@@ -147,20 +147,19 @@ class _Artist:
     def outlined(self, picture: Picture) -> Picture:
         """A ``picture`` in colour, with the anatomy where it is believed."""
         coloured = picture if picture.ndim == 3 else cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
-        for segments, colour, width, rim in self._outlines:
-            draw(coloured, segments, self._lattice, colour, width, rim)
+        for segments, colour, width in self._outlines:
+            draw(coloured, segments, self._lattice, colour, width)
         return coloured
 
     @cached_property
-    def _outlines(self) -> list[tuple[Array, tuple[int, int, int], int, bool]]:
-        """Segments, colour, width, and whether with a rim: vessels, the tumour, and thin its margin."""
+    def _outlines(self) -> list[tuple[Array, tuple[int, int, int], int]]:
+        """Segments, colour and width: of the tumour; thin, of its margin and of vessels."""
         sight, found = self._sight, []
         for each in self._scenery.structures if sight.believed else ():
-            width = self._line if each.tumour else max(1, self._line - 1)
-            found.append((each.surface.cut(sight.plane), each.colour, width, True))
+            found.append((each.surface.cut(sight.plane), each.colour, self._line if each.tumour else self._line - 1))
             if each.tumour and sight.covariance is not None:
                 far = margin(sight.covariance, sight.plane, self._centre, each.centre)
-                found.append((each.grown(far).cut(sight.plane), each.colour, 1, False))
+                found.append((each.grown(far).cut(sight.plane), each.colour, self._line - 1))
         return found
 
     def _fitting(self, picture: Picture) -> Picture:

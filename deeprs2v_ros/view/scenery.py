@@ -13,7 +13,7 @@ from deeprs2v_ros.anatomy.surface import Surface
 from deeprs2v_ros.geometry import Array, apply, inverse, seen_from
 
 TUMOUR = (255, 210, 0)
-VESSELS = ((90, 170, 255), (200, 120, 255), (90, 220, 200), (255, 130, 130))
+VESSELS = ((110, 190, 255), (200, 120, 255), (90, 220, 200), (255, 130, 130))
 """RGB of structures; those that are not the tumour take turns."""
 
 WITHIN = 2.795
