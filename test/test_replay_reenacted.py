@@ -15,6 +15,7 @@ from deeprs2v_ros.cli.main import main
 from deeprs2v_ros.evaluation.poses import read_poses
 from deeprs2v_ros.geometry import apply, rigid
 from deeprs2v_ros.imaging.volume import write_volume
+from deeprs2v_ros.registration import plausibility
 from deeprs2v_ros.registration.tracker import Tracker
 
 TOOK = SECOND // 20
@@ -163,6 +164,20 @@ def test_a_result_that_came_too_late(folder, play, tmp_path):
     reasons, statuses, _ = play(write(tmp_path / "bag", shown, Arm(until=START + 2 * SECOND), told=said))
     assert reasons[4] == "LATE"
     assert statuses[4]["state"] == "LOST"
+
+
+@pytest.mark.parametrize(("said", "replayed"), [("STAMPED_LATE", "STAMPED_LATE"), ("", "")])
+def test_images_that_lag_behind_the_probe(folder, play, tmp_path, monkeypatch, said, replayed):
+    """Whether they do is for those to say who knew all of the arm; what the bag has of it decides the rest."""
+    monkeypatch.setattr(plausibility, "MOVED", 1.0)  # as the hand in these bags hardly moves
+    shown = images(28)  # the organ is alike before and after its summit at 2 s
+    late = [
+        make.Image(before.time, each.stamp, each.received) for before, each in zip(shown[16:], shown[24:], strict=False)
+    ]
+    reasons, arm = [*COURSE, *[""] * 12, *[said] * 4], Arm(until=shown[-1].time + make.PERIOD)
+    bag = write(tmp_path / "bag", [*shown[:24], *late], arm, told=told(shown, reasons))
+    assert play(bag)[0][24:] == [replayed] * 4
+    assert play(bag, "--all-images")[0][24:] == ["STAMPED_LATE"] * 4
 
 
 def test_statuses_and_images_may_be_recorded_in_any_order(folder, play, tmp_path):
